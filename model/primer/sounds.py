@@ -87,7 +87,7 @@ def _noise(
     """Gaussian noise whose spectrum has the given gain over frequency in Hz, unit power."""
     f = _frequencies(samples)
     spectrum = rng.standard_normal(2 * len(f)).view(np.complex128) * gain(f)
-    wave: _Wave = np.fft.irfft(spectrum, samples)
+    wave = np.asarray(np.fft.irfft(spectrum, samples), np.float64)
     wave /= wave.std()
     return wave
 
@@ -232,7 +232,7 @@ def _train(scene: SoundOf, rng: np.random.Generator) -> _Wave:
     base = rng.uniform(300, 370)
     chord = np.zeros_like(t)
     for ratio in (1, 1.26, 1.59):
-        chord += _tone(2 * np.pi * base * ratio * t, (1, 0.3, 0.1))
+        chord += _tone(2 * np.pi * base * ratio * t, (1, 0.3))
     breath = _noise(rng, _band(300, 3000))[: len(t)]
     return _placed([(rng.uniform(0.03, 0.15), _fade(chord + 0.25 * breath, 0.12, 0.15))])
 
@@ -264,9 +264,8 @@ def _thunder(scene: SoundOf, rng: np.random.Generator) -> _Wave:
 def _wind(scene: SoundOf, rng: np.random.Generator) -> _Wave:
     # A narrow band of complex noise around 0 Hz, carried up to a wandering centre.
     narrow = _low(90, 4)
-    noise = _noise(rng, narrow) + 1j * _noise(rng, narrow)
-    centre = rng.uniform(520, 700) + 230 * _wander(rng, 5)
-    wave: _Wave = (noise * np.exp(1j * _sweep(centre))).real
+    phase = _sweep(rng.uniform(520, 700) + 230 * _wander(rng, 5))
+    wave = _noise(rng, narrow) * np.cos(phase) - _noise(rng, narrow) * np.sin(phase)
     return _fade(wave * (1 + 0.3 * _wander(rng, 5)), 0.05, 0.05)
 
 
