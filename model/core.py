@@ -1,0 +1,405 @@
+"""The core: text, pictures, sound and film in; text and signals out, in order.
+
+``AnyToAny`` composes the parts and holds nothing of its own:
+
+    encoder ─ patch tokens ─ input projection ┐
+    text ───────── embeddings ────────────────┴ language model ─ text, tool calls
+                                                      │ hidden states of a signal run
+                                              output projection ─ condition ─ decoder
+
+Each part loads and saves alone, in its own folder of one directory, and encoders and
+decoders are read when they are first used. This is the file to read first. Training
+batches are in ``batching.py``, the layout of conversations in ``prompts.py``, the loop
+that generates in ``generation.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from heliograph.model.batching import (
+    Batch,
+    MediaGroup,
+    Outputs,
+    StackedSignals,
+    TrainingSample,
+    collate,
+)
+from heliograph.model.checkpoint import read_json, read_tensors, write_json
+from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.language import LanguageModel
+from heliograph.model.parts import MODALITIES, Media, Message, Modality
+from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
+from heliograph.model.signals import Event, Signal, SignalSpec
+
+if TYPE_CHECKING:
+    from heliograph.model.decoders import DiffusionDecoder
+    from heliograph.model.encoders import Encoder
+    from heliograph.model.generation import GenerationOptions
+
+FORMAT = 1
+"""Version of the directory's layout, in ``config.json``."""
+
+
+class AnyToAny(nn.Module):
+    """The end-to-end core. B rows, T positions, W the language model's width.
+
+    As a module it owns the language model and the projections, which its three training
+    stages train; encoders and decoders are frozen and stay outside its parameters.
+    """
+
+    def __init__(
+        self,
+        language: LanguageModel,
+        inputs: Mapping[Modality, InputProjection],
+        outputs: Mapping[Modality, OutputProjection],
+    ) -> None:
+        """Compose parts in memory; ``build`` also takes encoders and decoders."""
+        super().__init__()
+        self.language = language
+        self.inputs = nn.ModuleDict(dict(inputs))
+        self.outputs = nn.ModuleDict(dict(outputs))
+        self._directory: Path | None = None
+        self._encoder_names: dict[str, tuple[Modality, ...]] = {}
+        self._decoder_names: tuple[Modality, ...] = ()
+        # Plain dictionaries: torch doesn't look for parameters in them.
+        self._encoders: dict[str, Encoder] = {}
+        self._decoders: dict[Modality, DiffusionDecoder] = {}
+
+    @classmethod
+    def build(
+        cls,
+        language: LanguageModel,
+        inputs: Mapping[Modality, InputProjection],
+        outputs: Mapping[Modality, OutputProjection],
+        encoders: Mapping[str, Encoder] | None = None,
+        decoders: Mapping[Modality, DiffusionDecoder] | None = None,
+    ) -> AnyToAny:
+        """Compose parts in memory, for training and for tests.
+
+        Args:
+            language: the language model with its signal table.
+            inputs: an input projection for each modality that can be shown.
+            outputs: an output projection for each modality that can be made.
+            encoders: by name; each modality is read by the first that knows it.
+            decoders: by modality.
+        """
+        core = cls(language, inputs, outputs)
+        core._encoders = dict(encoders or {})
+        core._encoder_names = {n: tuple(e.modalities) for n, e in core._encoders.items()}
+        core._decoders = dict(decoders or {})
+        core._decoder_names = tuple(core._decoders)
+        return core
+
+    # --- what it can do
+
+    @property
+    def device(self) -> torch.device:
+        """Where the language model is."""
+        return self.language.device
+
+    @property
+    def sees(self) -> tuple[Modality, ...]:
+        """Modalities that it can be shown."""
+        return tuple(m for m in MODALITIES if m in self.inputs)
+
+    @property
+    def makes(self) -> tuple[Modality, ...]:
+        """Modalities that it can signal."""
+        return tuple(m for m in MODALITIES if m in self.outputs)
+
+    # --- one turn
+
+    def generate(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        options: GenerationOptions | None = None,
+        features: Mapping[str, Tensor] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Answer conversations side by side.
+
+        Args:
+            conversations: each ends where the assistant is to speak.
+            options: lengths, sampling and seeds.
+            features: what ``encode`` gave, by ``Media.sha256``; others are encoded now.
+            cancelled: asked before each step; when true, each open row ends.
+
+        Yields:
+            Events of all rows as they come, in order within each row; the last of each
+            row is an ``End``.
+
+        Raises:
+            InputError: a conversation is longer than the context or shows a modality
+                that can't be read.
+        """
+        from heliograph.model.generation import GenerationOptions, generate
+
+        known = dict(features or {})
+
+        def look(media: Media) -> Tensor:
+            if media.sha256 not in known:
+                known[media.sha256] = self.encode(media)
+            return known[media.sha256]
+
+        return generate(self, conversations, options or GenerationOptions(), look, cancelled)
+
+    @torch.no_grad()
+    def encode(self, media: Media) -> Tensor:
+        """Patch tokens of one medium, (n, We), on the CPU; worth keeping by ``sha256``.
+
+        Raises:
+            InputError: these weights have no eyes or ears for the modality.
+            MediaError: the medium can't be decoded.
+        """
+        from heliograph.model.media import read
+
+        encoder = self.encoder(media.modality)
+        prepared = encoder.prepare(read(media))
+        return encoder.patches(media.modality, prepared.unsqueeze(0))[0].cpu()
+
+    @torch.no_grad()
+    def condition(self, signal: Signal) -> Tensor:
+        """What a signal's decoder is to be given: (tokens, condition width), on the CPU.
+
+        Raises:
+            InputError: these weights can't make the modality.
+            WeightsError: the signal comes from weights of other sizes.
+        """
+        projection = self._output(signal.modality)
+        parameter = next(projection.parameters())
+        hidden = signal.hidden.to(parameter).unsqueeze(0)  # (1, n, W)
+        embeddings = signal.embeddings.to(parameter).unsqueeze(0)  # (1, n, W)
+        condition: Tensor = projection(hidden, embeddings)[0]
+        return condition.float().cpu()
+
+    # --- training
+
+    def collate(self, samples: Sequence[TrainingSample]) -> Batch:
+        """Lay samples out as one batch; see ``batching.collate``."""
+        return collate(self.language, self.media_length, samples)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """The teacher-forced pass of a training step.
+
+        The loss is the mean cross-entropy on what the assistant says: words, span openers,
+        captions, the first token of each run, calls, and the end of the answer.
+        """
+        embeddings = self.embed(batch.ids, batch.media)  # (B, T, W)
+        hidden = self.language.hidden(embeddings, batch.mask)  # (B, T, W)
+        logits = self.language.logits(hidden[batch.target_rows, batch.target_columns])  # (N, V)
+        count = len(batch.targets)
+        loss = F.cross_entropy(logits.float(), batch.targets, reduction="sum") / max(count, 1)
+        stacked: dict[Modality, StackedSignals] = {}
+        for group in batch.runs:
+            at = (group.rows, group.columns)  # (k, 1), (k, n): they broadcast
+            rows = [int(row) for row in group.rows[:, 0]]
+            stacked[group.modality] = StackedSignals(
+                rows, hidden[at], embeddings[at], group.captions
+            )
+        correct = (logits.detach().argmax(-1) == batch.targets).sum()
+        return Outputs(loss, correct, count, stacked)
+
+    def embed(self, ids: Tensor, media: Sequence[MediaGroup]) -> Tensor:
+        """Embeddings of ids (B, T), with the media in their places: (B, T, W)."""
+        embeddings = self.language.embed(ids)  # (B, T, W)
+        for group in media:
+            projection = self.inputs[group.modality]
+            features = group.features.to(next(projection.parameters()))
+            projected: Tensor = projection(features)  # (k, m, W)
+            at = (group.rows.to(ids.device), group.columns.to(ids.device))
+            embeddings = embeddings.index_put(at, projected.to(embeddings.dtype))
+        return embeddings
+
+    def media_length(self, modality: Modality, features: int) -> int:
+        """How many positions a medium of so many patch tokens takes in the context.
+
+        Raises:
+            InputError: the modality can't be shown, or the features are another encoder's.
+        """
+        if modality not in self.inputs:
+            raise InputError(f"These weights can't read {_NAMES[modality]}.")
+        projection = self.inputs[modality]
+        assert isinstance(projection, InputProjection)
+        if features != projection.config.encoder_tokens:
+            raise InputError(
+                f"Features of {features} tokens were given for {_NAMES[modality]}; these "
+                f"weights read {projection.config.encoder_tokens}."
+            )
+        return projection.config.out_tokens
+
+    # --- parts that load when they are first used
+
+    def encoder(self, modality: Modality) -> Encoder:
+        """The encoder that reads a modality.
+
+        Raises:
+            InputError: there is none.
+            WeightsError: its files are missing or damaged.
+        """
+        name = next((n for n, known in self._encoder_names.items() if modality in known), None)
+        if name is None or modality not in self.inputs:
+            raise InputError(f"These weights can't read {_NAMES[modality]}.")
+        return self._named_encoder(name)
+
+    def decoder(self, modality: Modality) -> DiffusionDecoder:
+        """The decoder that makes a modality.
+
+        Raises:
+            InputError: there is none.
+            WeightsError: its files are missing or damaged.
+        """
+        if modality not in self._decoder_names:
+            raise InputError(f"These weights can't make {_NAMES[modality]}.")
+        if modality not in self._decoders:
+            from heliograph.model.decoders import DiffusionDecoder
+
+            assert self._directory is not None
+            folder = self._directory / "decoders" / modality
+            self._decoders[modality] = DiffusionDecoder.from_pretrained(folder)
+        return self._decoders[modality]
+
+    # --- files
+
+    def save_pretrained(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the whole core to a directory.
+
+        Args:
+            directory: made where it is missing.
+            dtype: what float32 weights are stored as.
+        """
+        from safetensors.torch import save_file
+
+        directory.mkdir(parents=True, exist_ok=True)
+        self.language.save_pretrained(directory / "language", dtype)
+        for name in self._encoder_names:
+            self._named_encoder(name).save_pretrained(directory / "encoders" / name)
+        for modality in self._decoder_names:
+            self.decoder(modality).save_pretrained(directory / "decoders" / modality)
+        state = {
+            f"{side}.{name}": tensor.detach().to("cpu", dtype).contiguous()
+            for side, modules in (("inputs", self.inputs), ("outputs", self.outputs))
+            for name, tensor in modules.state_dict().items()
+        }
+        save_file(state, directory / "projections.safetensors", {"format": "pt"})
+        write_json(directory / "config.json", self._config())
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        directory: Path | str,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        load: Collection[str] | None = None,
+    ) -> AnyToAny:
+        """Load a directory that ``save_pretrained`` wrote.
+
+        Args:
+            directory: with ``config.json``.
+            device: for the language model and the projections.
+            dtype: precision to compute in, whatever the weights are stored as.
+            load: encoders' names and decoders' modalities to load now rather than when
+                they are first used.
+
+        Raises:
+            WeightsError: a file is missing, damaged, or doesn't fit the others.
+        """
+        directory = Path(directory)
+        config = read_json(directory / "config.json")
+        try:
+            if config["format"] != FORMAT:
+                raise WeightsError(
+                    f"{directory / 'config.json'} has format {config['format']}; this "
+                    f"version of Heliograph reads format {FORMAT}."
+                )
+            specs = tuple(SignalSpec(m, n) for m, n in config["signals"].items())
+            inputs = {
+                m: InputProjectionConfig(**sizes).build() for m, sizes in config["inputs"].items()
+            }
+            outputs = {m: OutputProjection(**sizes) for m, sizes in config["outputs"].items()}
+            encoders = {name: tuple(known) for name, known in config["encoders"].items()}
+            decoders = tuple(config["decoders"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(
+                f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
+                f"an entry ({error})."
+            ) from error
+        language = LanguageModel.from_pretrained(
+            directory / "language", specs, device=device, dtype=dtype
+        )
+        core = cls(language, inputs, outputs)
+        core._load_projections(directory / "projections.safetensors")
+        core.inputs.to(device, dtype)
+        core.outputs.to(device, dtype)
+        core._directory = directory
+        core._encoder_names, core._decoder_names = encoders, decoders
+        for name in load or ():
+            if name in encoders:
+                core._named_encoder(name)
+            else:
+                core.decoder(name)  # type: ignore[arg-type]
+        return core.eval()
+
+    # --- inside
+
+    def _named_encoder(self, name: str) -> Encoder:
+        if name not in self._encoders:
+            from heliograph.model.encoders import load_encoder
+
+            assert self._directory is not None
+            self._encoders[name] = load_encoder(self._directory / "encoders" / name)
+        return self._encoders[name]
+
+    def _output(self, modality: Modality) -> OutputProjection:
+        if modality not in self.outputs:
+            raise InputError(f"These weights can't make {_NAMES[modality]}.")
+        projection = self.outputs[modality]
+        assert isinstance(projection, OutputProjection)
+        return projection
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "signals": {spec.modality: spec.count for spec in self.language.table.specs},
+            "encoders": {name: list(known) for name, known in self._encoder_names.items()},
+            "inputs": {m: asdict(p.config) for m, p in self.inputs.items()},  # type: ignore[arg-type]
+            "outputs": {m: _sizes(self._output(m)) for m in self.makes},
+            "decoders": list(self._decoder_names),
+        }
+
+    def _load_projections(self, path: Path) -> None:
+        state = read_tensors(path)
+        own = {name for name in self.state_dict() if name.startswith(("inputs.", "outputs."))}
+        if own != set(state):
+            name = min(own ^ set(state))
+            raise WeightsError(f"{path} doesn't fit config.json: {name} is in only one of them.")
+        try:
+            self.load_state_dict(state, strict=False)
+        except RuntimeError as error:
+            raise WeightsError(f"{path} doesn't fit config.json: shapes differ.") from error
+
+
+_NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
+
+
+def _sizes(projection: OutputProjection) -> dict[str, int]:
+    """The arguments that build an output projection of the same sizes."""
+    layer: Any = projection.transformer.encoder.layers[0]
+    return {
+        "llm_width": projection.llm_width,
+        "condition_width": projection.output.out_features,
+        "condition_tokens": projection.queries.shape[0],
+        "signal_tokens": projection.signal_tokens,
+        "hidden": projection.input.out_features,
+        "layers": len(projection.transformer.encoder.layers),
+        "heads": layer.self_attn.num_heads,
+        "ff": layer.linear1.out_features,
+    }

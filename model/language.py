@@ -1,0 +1,364 @@
+"""The language model: any transformers causal LM, its vocabulary extended by signals.
+
+The wrapper adds the tokens of ``signals.py``, reads and writes embeddings and hidden
+states instead of ids alone, carries a LoRA adapter of PEFT (Hu et al. 2021), and encodes
+conversations: the chat template gives the scaffold around the messages, and what people
+wrote is encoded apart from it as plain text, so that a special token typed by a user is
+never more than its letters.
+
+Not covered: models that rescale their logits after the head (their greedy answers are
+the same, sampled ones are at another temperature).
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from heliograph.model.checkpoint import check_folder
+from heliograph.model.errors import WeightsError
+from heliograph.model.signals import DEFAULT_SPECS, SignalSpec, SignalTable, added_tokens
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+
+# Two private-use characters mark the place of a message's content in the scaffold.
+_SLOT = re.compile("\ue000(\\d+)\ue001")
+
+
+class LanguageModel(nn.Module):
+    """A causal LM with its tokenizer and its signal table.
+
+    B rows, T positions, W the model's width, V its vocabulary.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        specs: Sequence[SignalSpec] = DEFAULT_SPECS,
+    ) -> None:
+        """Wrap a model and extend it where its tokenizer has no signal tokens yet.
+
+        The new rows of the embedding, and of the head where it is not tied, start at the
+        mean of the old ones, a little apart from each other.
+
+        Raises:
+            WeightsError: the tokenizer has no chat template.
+        """
+        super().__init__()
+        if not tokenizer.chat_template:
+            raise WeightsError("The tokenizer has no chat template: give it one first.")
+        self.model = model
+        self.tokenizer = tokenizer
+        self._extend(added_tokens(specs))
+        self.table = SignalTable.bind(specs, self._id)
+        self._scaffolds: dict[tuple[tuple[str, ...], bool], list[list[int]]] = {}
+        # In a tuple, so that torch doesn't list the wrapped parameters twice.
+        self._adapter: tuple[PeftModel, ...] = ()
+
+    # --- sizes and ids
+
+    @property
+    def width(self) -> int:
+        """W, the width of embeddings and hidden states."""
+        return int(self.model.get_input_embeddings().weight.shape[1])
+
+    @property
+    def context(self) -> int:
+        """How many positions the model can read."""
+        return int(self.model.config.max_position_embeddings)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return torch.device(self.model.device)
+
+    @property
+    def pad(self) -> int:
+        """The id that fills up rows; it is masked wherever it stands."""
+        pad = self.tokenizer.pad_token_id
+        return int(self.tokenizer.eos_token_id if pad is None else pad)
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The ids that end an answer."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        return frozenset(i for i in [*ids, self.tokenizer.eos_token_id] if i is not None)
+
+    @property
+    def plain_ids(self) -> Tensor:
+        """(V,) bool: the ids that are words, not markers nor rows without a token."""
+        vocabulary = self.model.get_input_embeddings().weight.shape[0]
+        plain = torch.arange(vocabulary) < len(self.tokenizer)
+        special = [i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special]
+        plain[special] = False
+        return plain
+
+    # --- text
+
+    def encode_text(self, text: str) -> list[int]:
+        """Encode text as text: special tokens in it are only letters.
+
+        Lone surrogates, which no encoding knows, become question marks.
+        """
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        ids: list[int] = self.tokenizer(
+            clean, add_special_tokens=False, split_special_tokens=True, verbose=False
+        ).input_ids
+        return ids
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of ids, without special tokens."""
+        text = self.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        assert isinstance(text, str)
+        return text
+
+    def scaffold(self, roles: Sequence[str], reply: bool) -> list[list[int]]:
+        """What the chat template writes before, between and after the messages.
+
+        Args:
+            roles: the messages' roles in order.
+            reply: end where the assistant is to speak.
+
+        Returns:
+            ``len(roles) + 1`` lists of ids.
+
+        Raises:
+            WeightsError: the template leaves a message out or reorders them.
+        """
+        key = (tuple(roles), reply)
+        if key not in self._scaffolds:
+            self._scaffolds[key] = self._render_scaffold(roles, reply)
+        return self._scaffolds[key]
+
+    # --- the forward pass
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Input embeddings of ids of any shape: (…) -> (…, W)."""
+        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        return embedded
+
+    def hidden(
+        self,
+        embeddings: Tensor,
+        mask: Tensor,
+        positions: Tensor | None = None,
+        cache: Cache | None = None,
+    ) -> Tensor:
+        """Last hidden states, after the final norm: (B, T, W) -> (B, T, W).
+
+        Args:
+            embeddings: (B, T, W) inputs.
+            mask: (B, past + T), 0 at padding.
+            positions: (B, T) position ids, counted from the left where left out.
+            cache: keys and values of the past; it grows by T.
+        """
+        output = self.model.base_model(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=cache is not None,
+        )
+        states: Tensor = output.last_hidden_state
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """(…, W) -> (…, V)."""
+        scores: Tensor = self.model.get_output_embeddings()(hidden)
+        return scores
+
+    # --- LoRA
+
+    def add_lora(
+        self,
+        r: int = 32,
+        alpha: int = 32,
+        dropout: float = 0.1,
+        targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+    ) -> None:
+        """Add a LoRA adapter and freeze the rest; the defaults are NExT-GPT's."""
+        from peft import LoraConfig, get_peft_model
+
+        config = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=r,
+            lora_alpha=alpha,
+            lora_dropout=dropout,
+            target_modules=list(targets),
+        )
+        self._adapter = (get_peft_model(self.model, config),)
+
+    @property
+    def has_lora(self) -> bool:
+        """Whether an adapter is in place."""
+        return bool(self._adapter)
+
+    def merge_lora(self) -> None:
+        """Add the adapter's product to the weights and drop it; nothing else changes."""
+        for adapter in self._adapter:
+            self.model = adapter.merge_and_unload()
+        self._adapter = ()
+
+    # --- files
+
+    def save_pretrained(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write model, tokenizer and, where there is one, ``adapter/``.
+
+        Args:
+            directory: made where it is missing.
+            dtype: what float32 weights are stored as; others are stored as they are.
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Tensor] = {}
+        stored: dict[int, Tensor] = {}  # by address, so that tied weights stay tied
+        for name, tensor in self.model.state_dict().items():
+            if ".lora_" in name:
+                continue
+            target = dtype if tensor.dtype == torch.float32 else tensor.dtype
+            state[name.replace(".base_layer.", ".")] = stored.setdefault(
+                tensor.data_ptr(), tensor.detach().to("cpu", target)
+            )
+        with _quiet():
+            self.model.save_pretrained(directory, state_dict=state)
+            self.tokenizer.save_pretrained(directory)
+        for adapter in self._adapter:
+            _save_adapter(adapter, directory / "adapter")
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        directory: Path,
+        specs: Sequence[SignalSpec] = DEFAULT_SPECS,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> LanguageModel:
+        """Load a folder that ``save_pretrained``, or transformers itself, wrote.
+
+        Raises:
+            WeightsError: a file is missing, damaged, or doesn't fit the configuration.
+        """
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        check_folder(directory, "config.json", "tokenizer_config.json")
+        try:
+            with _quiet():
+                tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+                model, info = AutoModelForCausalLM.from_pretrained(
+                    directory, dtype=dtype, local_files_only=True, output_loading_info=True
+                )
+        except Exception as error:  # transformers and tokenizers raise bare exceptions
+            raise WeightsError(
+                f"The language model in {directory} can't be loaded: its files don't fit "
+                f"each other ({type(error).__name__})."
+            ) from error
+        if info["missing_keys"]:
+            missing = min(info["missing_keys"])
+            raise WeightsError(f"The language model in {directory} lacks the weights {missing}.")
+        language = cls(model, tokenizer, specs)
+        if (directory / "adapter").is_dir():
+            language._load_adapter(directory / "adapter")
+        language.to(device)
+        return language.eval()
+
+    # --- inside
+
+    def _id(self, token: str) -> int:
+        index = self.tokenizer.convert_tokens_to_ids(token)
+        assert isinstance(index, int)
+        return index
+
+    @torch.no_grad()
+    def _extend(self, tokens: list[str]) -> None:
+        from tokenizers import AddedToken
+
+        known = self.tokenizer.get_vocab()
+        new = [token for token in tokens if token not in known]
+        if not new:
+            return
+        marked = [AddedToken(token, special=True, normalized=False) for token in new]
+        self.tokenizer.add_tokens(marked, special_tokens=True)  # type: ignore[arg-type]
+        ids = [self._id(token) for token in new]
+        old = [i for i in range(len(self.tokenizer)) if i not in set(ids)]
+        if len(self.tokenizer) > self.model.get_input_embeddings().weight.shape[0]:
+            self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
+        weights = [self.model.get_input_embeddings().weight]
+        if not self.model.config.tie_word_embeddings:
+            weights.append(self.model.get_output_embeddings().weight)
+        for weight in weights:
+            generator = torch.Generator().manual_seed(0)
+            noise = torch.randn(len(ids), weight.shape[1], generator=generator)
+            spread = 0.1 * weight[old].float().std(dim=0).cpu()
+            rows = weight[old].float().mean(dim=0).cpu() + noise * spread  # (new, W)
+            weight[ids] = rows.to(weight)
+
+    def _render_scaffold(self, roles: Sequence[str], reply: bool) -> list[list[int]]:
+        messages = [
+            {"role": role, "content": f"\ue000{index}\ue001"} for index, role in enumerate(roles)
+        ]
+        text = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=reply
+        )
+        pieces = _SLOT.split(str(text))  # scaffold, index, scaffold, index, …, scaffold
+        if pieces[1::2] != [str(index) for index in range(len(roles))]:
+            raise WeightsError("The chat template leaves messages out or reorders them.")
+        ids: list[list[int]] = [
+            self.tokenizer(piece, add_special_tokens=False, verbose=False).input_ids
+            for piece in pieces[0::2]
+        ]
+        return ids
+
+    def _load_adapter(self, directory: Path) -> None:
+        from peft import PeftModel
+
+        check_folder(directory, "adapter_config.json")
+        try:
+            adapter = PeftModel.from_pretrained(self.model, directory, is_trainable=True)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise WeightsError(
+                f"The adapter in {directory} doesn't fit the language model."
+            ) from error
+        self._adapter = (adapter,)
+
+
+def _save_adapter(adapter: PeftModel, directory: Path) -> None:
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    directory.mkdir(exist_ok=True)
+    config = copy.copy(adapter.peft_config["default"])
+    config.base_model_name_or_path = None  # a path on this machine says nothing on another
+    config.inference_mode = True
+    config.save_pretrained(str(directory))
+    state = get_peft_model_state_dict(adapter, save_embedding_layers=False)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    save_file(tensors, directory / "adapter_model.safetensors", {"format": "pt"})
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' progress bars and load reports off the terminal."""
+    from transformers.utils import logging
+
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()

@@ -1,0 +1,143 @@
+"""Conversations as rows of ids: what the language model reads, and what it learns.
+
+    a user's medium         <Img> one place for each projected token </Img>
+    an assistant's medium   its span: <|image|> caption [IMG0] … [IMG3]
+    a tool call             <|call|>{…}<|/call|>, its result as a message of role "tool"
+
+The places of media are counted here, once, on the expanded row: whatever is read later
+(labels, signal runs) is read at expanded positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from heliograph.model.language import LanguageModel
+from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
+from heliograph.model.signals import render_call
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a medium's projected tokens go."""
+
+    start: int
+    length: int
+    modality: Modality
+    features: Tensor
+    """(n, We): the encoder's tokens."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a run of signal tokens stands."""
+
+    start: int
+    modality: Modality
+    caption: str
+
+
+@dataclass
+class Row:
+    """One conversation as ids."""
+
+    ids: list[int] = field(default_factory=list)
+    learn: list[bool] = field(default_factory=list)
+    """True at ids whose prediction is trained."""
+    places: list[Place] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+
+    def add(self, ids: Sequence[int], learn: bool) -> None:
+        """Append ids that are all learned or all given."""
+        self.ids.extend(ids)
+        self.learn.extend([learn] * len(ids))
+
+
+def build_row(
+    language: LanguageModel,
+    messages: Sequence[Message],
+    look: Callable[[Media], Tensor],
+    length: Callable[[Modality, int], int],
+    reply: bool,
+) -> Row:
+    """Lay a conversation out.
+
+    Args:
+        language: whose tokenizer, template and signal table are used.
+        messages: the conversation in order.
+        look: gives a medium's features, (n, We); called in order of appearance.
+        length: how many tokens n features of a modality are projected to.
+        reply: end where the assistant is to speak.
+    """
+    turns = [turn for message in messages for turn in _turns(message)]
+    scaffold = language.scaffold([role for role, _ in turns], reply)
+    row = Row()
+    row.add(scaffold[0], False)
+    for (role, parts), after in zip(turns, scaffold[1:], strict=True):
+        speaks = role == "assistant"
+        for part in parts:
+            match part:
+                case Text():
+                    row.add(language.encode_text(part.text), speaks)
+                case ToolCall():
+                    _add_call(row, language, part, speaks)
+                case Media() if speaks:
+                    _add_span(row, language, part)
+                case Media():
+                    _add_medium(row, language, part.modality, look(part), length)
+        # The answer's end is part of the answer; the next speaker's marker isn't.
+        end = next((i + 1 for i, t in enumerate(after) if t in language.stop_ids), 0)
+        row.add(after[:end], speaks)
+        row.add(after[end:], False)
+    return row
+
+
+def _turns(message: Message) -> list[tuple[str, list[Part]]]:
+    """One turn, or more where tool results came back in the middle of a message."""
+    turns: list[tuple[str, list[Part]]] = []
+    parts: list[Part] = []
+    results: list[str] = []
+    for part in message.parts:
+        if results and not isinstance(part, ToolCall):
+            turns += [(message.role, parts), *_tool_turns(results)]
+            parts, results = [], []
+        parts.append(part)
+        if isinstance(part, ToolCall) and part.result is not None:
+            results.append(part.result)
+    return [*turns, (message.role, parts), *_tool_turns(results)]
+
+
+def _tool_turns(results: list[str]) -> list[tuple[str, list[Part]]]:
+    return [("tool", [Text(result)]) for result in results]
+
+
+def _add_call(row: Row, language: LanguageModel, call: ToolCall, learn: bool) -> None:
+    table = language.table
+    inner = language.encode_text(render_call(call))
+    row.add([table.call_open, *inner, table.call_close], learn)
+
+
+def _add_span(row: Row, language: LanguageModel, media: Media) -> None:
+    run = language.table.runs[media.modality]
+    caption = media.caption or ""
+    row.add([language.table.openers[media.modality], *language.encode_text(caption)], True)
+    row.runs.append(Run(len(row.ids), media.modality, caption))
+    row.add(run[:1], True)
+    row.add(run[1:], False)  # one valid continuation: nothing to learn
+
+
+def _add_medium(
+    row: Row,
+    language: LanguageModel,
+    modality: Modality,
+    features: Tensor,
+    length: Callable[[Modality, int], int],
+) -> None:
+    count = length(modality, features.shape[0])
+    row.add([language.table.media_open], False)
+    row.places.append(Place(len(row.ids), count, modality, features))
+    row.add([language.pad] * count, False)
+    row.add([language.table.media_close], False)
