@@ -1,0 +1,82 @@
+"""Encoders: from a picture, a sound or a film to tokens and to one vector.
+
+An encoder splits its work in two: ``prepare`` turns a decoded clip into a tensor on the
+processor (data workers may do it), ``patches`` and ``pooled`` run the network on a batch
+of such tensors. ``patches`` feeds the language model's input projection; ``pooled`` feeds
+memory. Importing this package loads no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from heliograph.model.errors import WeightsError
+from heliograph.model.parts import Modality
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from heliograph.model.media import Clip
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """What the core asks of an encoder; every implementation is also a ``torch.nn.Module``."""
+
+    @property
+    def modalities(self) -> tuple[Modality, ...]:
+        """The modalities that it reads."""
+        ...
+
+    def width(self, modality: Modality) -> int:
+        """Width of the patch tokens."""
+        ...
+
+    def tokens(self, modality: Modality) -> int:
+        """Number of patch tokens of one medium, the same for every medium of a modality."""
+        ...
+
+    def prepare(self, clip: Clip) -> Tensor:
+        """One decoded clip as a float32 tensor without a batch axis."""
+        ...
+
+    def patches(self, modality: Modality, x: Tensor) -> Tensor:
+        """A batch of prepared clips -> patch tokens (B, tokens, width)."""
+        ...
+
+    def pooled(self, modality: Modality, x: Tensor) -> Tensor:
+        """A batch of prepared clips -> unit vectors (B, D)."""
+        ...
+
+    def save_pretrained(self, directory: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``."""
+        ...
+
+
+def load_encoder(directory: Path) -> Encoder:
+    """Load the encoder in ``directory``, whichever kind its ``config.json`` names.
+
+    ``"kind": "imagebind"`` is ours; a ``config.json`` with a ``model_type`` is a
+    checkpoint of transformers, ours or anybody's.
+
+    Raises:
+        WeightsError: there is no encoder, or its files don't fit.
+    """
+    path = Path(directory) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path} can't be read as an encoder's configuration.") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} is not an encoder's configuration.")
+    if config.get("kind") == "imagebind":
+        from heliograph.model.encoders.imagebind import ImageBind
+
+        return ImageBind.from_pretrained(directory)
+    if "model_type" in config:
+        from heliograph.model.encoders.transformers import TransformersEncoder
+
+        return TransformersEncoder.from_pretrained(directory)
+    raise WeightsError(f"{path} names no kind of encoder that is known: imagebind or transformers.")

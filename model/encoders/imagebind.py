@@ -1,0 +1,385 @@
+"""ImageBind: one space for pictures, films, sounds and text (Girdhar et al. 2023).
+
+"ImageBind: One Embedding Space To Bind Them All", arXiv 2305.05665, section 3: a
+transformer for each modality, a linear head into a joint space, trained by contrast
+against pictures. The parameters bear the names and shapes of the published state dict, so
+``imagebind_huge.pth`` loads strictly; its depth, thermal and IMU branches are left out.
+
+Not covered: training (``heliograph.model.training``) and CLIP's tokenizer; text comes as
+token ids.
+
+Shape legend: B rows, C clips, P patches, W width of a branch, J width of the joint space.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from heliograph.model.encoders import preprocess
+from heliograph.model.encoders.config import AudioConfig, ImageBindConfig, TextConfig, VisionConfig
+from heliograph.model.encoders.layers import EPS, Trunk
+from heliograph.model.errors import WeightsError
+from heliograph.model.media import Clip, Film, Image
+from heliograph.model.parts import MODALITIES, Modality
+
+Branch: TypeAlias = Literal["vision", "audio", "text"]
+LEFT_OUT = (["depth"], ["thermal"], ["imu"])
+
+LARGEST_SCALE = 100.0
+AUDIO_SCALE = 20.0
+FIRST_SCALE = 1 / 0.07
+
+
+class Positions(nn.Module):
+    """Learned positions of the class token and the patches."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.pos_embed = nn.Parameter(torch.randn(1, tokens, width) * width**-0.5)
+
+
+class VisionStem(nn.Module):
+    """Patches of two frames; a picture is a film of the same frame twice."""
+
+    def __init__(self, config: VisionConfig) -> None:
+        super().__init__()
+        kernel = (2, config.patch, config.patch)
+        # The published stem pads pictures in a module before the convolution, hence index 1.
+        self.proj = nn.ModuleDict(
+            {"1": nn.Conv3d(3, config.width, kernel, stride=kernel, bias=False)}
+        )
+        self.patch = config.patch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 3, H, W) or (B, 3, 2, H, W) -> (B, P, W)."""
+        weight: Tensor = self.proj["1"].get_parameter("weight")
+        # Patches don't overlap, so the convolution is one matrix product; for a picture the
+        # kernel's two frames see the same pixels and may be added first.
+        if x.dim() == 4:
+            x, weight = x.unsqueeze(2), weight.sum(2, keepdim=True)
+        rows, channels, depth, height, width = x.shape
+        p = self.patch
+        x = x.view(rows, channels, depth, height // p, p, width // p, p)
+        x = x.permute(0, 3, 5, 1, 2, 4, 6).reshape(rows, -1, channels * depth * p * p)
+        return F.linear(x, weight.flatten(1))
+
+
+class AudioStem(nn.Module):
+    """Overlapping patches of a spectrogram."""
+
+    def __init__(self, config: AudioConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, config.width, config.kernel, stride=config.stride, bias=False)
+        self.norm_layer = nn.LayerNorm(config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 1, mel_bins, frames) -> (B, P, W)."""
+        out: Tensor = self.norm_layer(self.proj(x).flatten(2).transpose(1, 2))
+        return out
+
+
+class PatchPreprocessor(nn.Module):
+    """Stem, class token and positions of the vision or the audio branch."""
+
+    def __init__(self, stem: nn.Module, patches: int, width: int) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.randn(1, 1, width) * width**-0.5)
+        self.rgbt_stem = stem
+        self.pos_embedding_helper = Positions(1 + patches, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens: Tensor = self.rgbt_stem(x)
+        first = self.cls_token.to(tokens.dtype).expand(len(tokens), 1, -1)
+        tokens = torch.cat([first, tokens], dim=1)  # (B, 1+P, W)
+        return tokens + self.pos_embedding_helper.pos_embed
+
+
+class TextPreprocessor(nn.Module):
+    """Embeddings and positions of the text branch, and its causal mask."""
+
+    mask: Tensor
+
+    def __init__(self, config: TextConfig) -> None:
+        super().__init__()
+        self.token_embedding = nn.Embedding(config.vocabulary, config.width)
+        self.pos_embed = nn.Parameter(torch.randn(1, config.context, config.width) * 0.01)
+        mask = torch.full((config.context, config.context), -math.inf).triu(1)
+        self.register_buffer("mask", mask)
+        nn.init.normal_(self.token_embedding.weight, std=0.02)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        tokens: Tensor = self.token_embedding(ids)  # (B, L) -> (B, L, W)
+        return tokens + self.pos_embed[:, : ids.shape[1]]
+
+
+class FirstToken(nn.Module):
+    """The class token of each row, (B, L, W) -> (B, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, 0]
+
+
+class TextHead(nn.Module):
+    """Norm and projection of the token that ends the text."""
+
+    def __init__(self, width: int, joint: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(nn.LayerNorm(width, eps=EPS), nn.Linear(width, joint, bias=False))
+
+    def forward(self, x: Tensor, ends: Tensor) -> Tensor:
+        """Tokens (B, L, W) and the places of the ends (B,) -> (B, J)."""
+        out: Tensor = self.proj(x[torch.arange(len(x), device=x.device), ends])
+        return out
+
+
+class Normalize(nn.Module):
+    """Vectors of length one."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.normalize(x, dim=-1)
+
+
+class LogitScale(nn.Module):
+    """A factor kept as its logarithm, learned or not, at most 100."""
+
+    log_logit_scale: Tensor
+
+    def __init__(self, first: float, learned: bool) -> None:
+        super().__init__()
+        value = torch.tensor(math.log(first))
+        if learned:
+            self.log_logit_scale = nn.Parameter(value)
+        else:
+            self.register_buffer("log_logit_scale", value)
+
+    def factor(self) -> Tensor:
+        return self.log_logit_scale.exp().clamp(max=LARGEST_SCALE)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor()
+
+
+class ImageBind(nn.Module):
+    """ImageBind's vision, audio and text branches, an ``Encoder`` of three modalities."""
+
+    modalities: tuple[Modality, ...] = MODALITIES
+
+    def __init__(self, config: ImageBindConfig) -> None:
+        super().__init__()
+        self.config = config
+        vision, audio, text, joint = config.vision, config.audio, config.text, config.joint
+        self.modality_preprocessors = nn.ModuleDict(
+            {
+                "vision": PatchPreprocessor(VisionStem(vision), vision.patches, vision.width),
+                "text": TextPreprocessor(text),
+                "audio": PatchPreprocessor(AudioStem(audio), audio.patches, audio.width),
+            }
+        )
+        self.modality_trunks = nn.ModuleDict(
+            {
+                "vision": Trunk(vision.width, vision.blocks, vision.heads, pre_norm=True),
+                "text": Trunk(text.width, text.blocks, text.heads),
+                "audio": Trunk(
+                    audio.width,
+                    audio.blocks,
+                    audio.heads,
+                    bias_kv=True,
+                    drop_path=audio.drop_path,
+                ),
+            }
+        )
+        self.modality_heads = nn.ModuleDict(
+            {
+                "vision": _patch_head(vision.width, joint),
+                "text": TextHead(text.width, joint),
+                "audio": _patch_head(audio.width, joint),
+            }
+        )
+        self.modality_postprocessors = nn.ModuleDict(
+            {
+                "vision": Normalize(),
+                "text": nn.Sequential(Normalize(), LogitScale(FIRST_SCALE, learned=True)),
+                "audio": nn.Sequential(Normalize(), LogitScale(AUDIO_SCALE, learned=False)),
+            }
+        )
+
+    def width(self, modality: Modality) -> int:
+        """Width of the patch tokens."""
+        return self.config.audio.width if modality == "audio" else self.config.vision.width
+
+    def tokens(self, modality: Modality) -> int:
+        """Patch tokens of one medium: of a film those of all its clips, of a sound those of one."""
+        if modality == "audio":
+            return self.config.audio.patches
+        return self.config.vision.patches * (self.config.vision.clips if modality == "video" else 1)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The learned factor of the contrast with text, a scalar that carries gradients."""
+        scale: LogitScale = self.modality_postprocessors["text"][1]  # type: ignore[index]
+        return scale.factor()
+
+    def prepare(self, clip: Clip) -> Tensor:
+        """One decoded clip as a tensor: see ``preprocess`` for the shape of each modality."""
+        if isinstance(clip, Image):
+            return preprocess.prepare_image(clip, self.config.vision)
+        if isinstance(clip, Film):
+            return preprocess.prepare_film(clip, self.config.vision)
+        return preprocess.prepare_sound(clip, self.config.audio)
+
+    def prepare_text(self, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Token ids of texts, without marks, as one tensor (B, L): marked, cut and padded."""
+        text = self.config.text
+        start = [] if text.start is None else [text.start]
+        marked = [[*start, *ids][: text.context - 1] + [text.end] for ids in texts]
+        longest = max(len(ids) for ids in marked)
+        # What follows the end is never read, so any token pads.
+        return torch.tensor([ids + [0] * (longest - len(ids)) for ids in marked])
+
+    def patches(self, modality: Modality, x: Tensor) -> Tensor:
+        """Patch tokens (B, tokens, W), normalised, without the class token.
+
+        ``x`` is a batch of prepared clips: pictures (B, 3, H, W), films (B, C, 3, 2, H, W),
+        sounds (B, C, 1, mel_bins, frames). The clips of a film follow each other; those
+        of a sound are averaged, since sounds may differ in how many they have.
+        """
+        if modality == "image":
+            return self._trunk("vision", x)[:, 1:]
+        tokens = self._trunk("audio" if modality == "audio" else "vision", x.flatten(0, 1))
+        tokens = tokens[:, 1:].reshape(*x.shape[:2], -1, tokens.shape[-1])  # (B, C, P, W)
+        return tokens.mean(dim=1) if modality == "audio" else tokens.flatten(1, 2)
+
+    def pooled(self, modality: Modality, x: Tensor) -> Tensor:
+        """Unit vectors (B, J) in the joint space; ``x`` as ``patches`` takes it.
+
+        As published, the vectors of a medium's clips are averaged; then the mean is brought
+        back to length one, so that a dot product is a cosine for every modality.
+        """
+        branch: Branch = "audio" if modality == "audio" else "vision"
+        if modality == "image":
+            return self._joint(branch, x)
+        clips = self._joint(branch, x.flatten(0, 1))  # (B*C, J)
+        return F.normalize(clips.view(*x.shape[:2], -1).mean(dim=1), dim=-1)
+
+    def pooled_text(self, ids: Tensor) -> Tensor:
+        """Unit vectors (B, J) of texts; ``ids`` (B, L) as ``prepare_text`` makes them."""
+        preprocessor = self.modality_preprocessors["text"]
+        assert isinstance(preprocessor, TextPreprocessor)
+        length = ids.shape[1]
+        tokens = self.modality_trunks["text"](
+            preprocessor(ids), preprocessor.mask[:length, :length]
+        )
+        ends = (ids == self.config.text.end).int().argmax(dim=1)  # (B,), the first of each row
+        return F.normalize(self.modality_heads["text"](tokens, ends), dim=-1)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The published outputs: vectors by modality, those of text and audio scaled.
+
+        ``inputs`` maps ``image``, ``video``, ``audio`` and ``text`` to what ``pooled`` and
+        ``pooled_text`` take. A film's or sound's vector here is of length one before scaling.
+        """
+        outputs: dict[str, Tensor] = {}
+        for name, x in inputs.items():
+            if name == "text":
+                outputs[name] = self.modality_postprocessors["text"](self.pooled_text(x))
+            elif name == "audio":
+                outputs[name] = self.modality_postprocessors["audio"](self.pooled("audio", x))
+            else:
+                outputs[name] = self.pooled("video" if name == "video" else "image", x)
+        return outputs
+
+    def _trunk(self, branch: Branch, x: Tensor) -> Tensor:
+        """(B, ...) -> normalised tokens (B, 1+P, W)."""
+        tokens = self.modality_trunks[branch](self.modality_preprocessors[branch](x))
+        out: Tensor = self.modality_heads[branch][0](tokens)  # type: ignore[index]
+        return out
+
+    def _joint(self, branch: Branch, x: Tensor) -> Tensor:
+        """(B, ...) -> unit vectors (B, J)."""
+        tokens = self.modality_trunks[branch](self.modality_preprocessors[branch](x))
+        return F.normalize(self.modality_heads[branch](tokens), dim=-1)
+
+    def save_pretrained(self, directory: Path) -> None:
+        """Write ``config.json`` and ``model.safetensors``, in the module's own precision."""
+        from safetensors.torch import save_file
+
+        directory = Path(directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        config = {"kind": "imagebind", **asdict(self.config)}
+        (directory / "config.json").write_text(
+            json.dumps(config, indent=2) + "\n", encoding="utf-8"
+        )
+        tensors = {name: x.detach().contiguous() for name, x in self.state_dict().items()}
+        save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+
+    @classmethod
+    def from_pretrained(cls, directory: Path, dtype: torch.dtype = torch.float32) -> ImageBind:
+        """Load what ``save_pretrained`` wrote, ready for inference.
+
+        Raises:
+            WeightsError: a file is missing or corrupt, or the weights don't fit the sizes.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        directory = Path(directory)
+        try:
+            config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+            tensors = load_file(directory / "model.safetensors")
+        except (OSError, ValueError, SafetensorError) as error:
+            raise WeightsError(f"No ImageBind can be read from {directory}: {error}.") from error
+        return cls._filled(ImageBindConfig.from_dict(config), tensors, dtype)
+
+    @classmethod
+    def from_published(
+        cls,
+        file: Path,
+        config: ImageBindConfig | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> ImageBind:
+        """Load the published ``imagebind_huge.pth``, leaving out depth, thermal and IMU.
+
+        Raises:
+            WeightsError: the file can't be read or holds something else.
+        """
+        from pickle import UnpicklingError
+
+        try:
+            tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+            raise WeightsError(f"{file} can't be read as ImageBind's weights.") from error
+        if not isinstance(tensors, dict):
+            raise WeightsError(f"{file} holds no state dict.")
+        # Every name is ``modality_<part>.<branch>.…``.
+        kept = {name: x for name, x in tensors.items() if name.split(".")[1:2] not in LEFT_OUT}
+        return cls._filled(config or ImageBindConfig.huge(), kept, dtype)
+
+    @classmethod
+    def _filled(
+        cls, config: ImageBindConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype
+    ) -> ImageBind:
+        """A model that takes over ``tensors`` without a second copy of them."""
+        with torch.device("meta"):
+            model = cls(config)
+        try:
+            model.load_state_dict(dict(tensors), strict=True, assign=True)
+        except RuntimeError as error:
+            lines = " ".join(str(error).split())
+            raise WeightsError(f"The weights don't fit this ImageBind: {lines[:300]}") from error
+        return model.to(dtype).eval()
+
+
+def _patch_head(width: int, joint: int) -> nn.Sequential:
+    """Norm, class token, projection: (B, L, W) -> (B, J)."""
+    return nn.Sequential(
+        nn.LayerNorm(width, eps=EPS), FirstToken(), nn.Linear(width, joint, bias=False)
+    )

@@ -1,0 +1,137 @@
+"""From decoded clips to the tensors that ImageBind reads, on the processor, without a network.
+
+Pictures: shorter side resized (bicubic), centre crop, CLIP's mean and deviation.
+Films: clips of two frames, each frame as a picture. Sounds: 16 kHz, clips of two seconds,
+log-mel energies as Kaldi computes them (25 ms Hann windows, pre-emphasis 0.97), then
+AudioSet's mean and deviation. The published model also averages three crops of a film;
+here only the centre is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from heliograph.model.encoders.config import AudioConfig, VisionConfig
+from heliograph.model.media import Film, Image, Sound, resampled, sampled
+
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+WINDOW_MS = 25.0
+LOWEST_HZ = 20.0
+PRE_EMPHASIS = 0.97
+FLOOR = torch.finfo(torch.float32).eps
+
+
+def prepare_image(image: Image, config: VisionConfig) -> Tensor:
+    """A picture as (3, size, size)."""
+    return _pixels(image.pixels[None], config.size)[0]
+
+
+def prepare_film(film: Film, config: VisionConfig) -> Tensor:
+    """A film as (clips, 3, 2, size, size), its clips in order of time."""
+    if config.clip_seconds is None:
+        frames = sampled(film, 2 * config.clips).frames
+    else:
+        length = min(len(film.frames), max(1, round(config.clip_seconds * film.fps)))
+        firsts = np.linspace(0, len(film.frames) - length, config.clips).round().astype(np.intp)
+        # The two frames of a clip are its first and its last.
+        frames = film.frames[np.stack([firsts, firsts + length - 1], axis=1).reshape(-1)]
+    pairs = _pixels(frames, config.size).reshape(config.clips, 2, 3, config.size, config.size)
+    return pairs.transpose(1, 2).contiguous()  # (clips, 3, 2, size, size)
+
+
+def prepare_sound(sound: Sound, config: AudioConfig) -> Tensor:
+    """A sound as (clips, 1, mel_bins, frames): one clip, or ``config.clips`` if it is longer.
+
+    A sound that is shorter than a clip is followed by silence.
+    """
+    wave = torch.tensor(resampled(sound, config.rate).samples)
+    length = round(config.clip_seconds * config.rate)
+    spare = len(wave) - length
+    starts = (
+        [0] if spare <= 0 else [round(spare * i / (config.clips - 1)) for i in range(config.clips)]
+    )
+    clips = [wave[start : start + length] for start in starts]
+    clips = [F.pad(clip - clip.mean(), (0, length - len(clip))) for clip in clips]
+    energies = log_mel(torch.stack(clips), config)  # (clips, mel_bins, frames')
+    energies = F.pad(energies, (0, max(0, config.frames - energies.shape[-1])))
+    energies = energies[..., : config.frames]
+    scaled = (energies - config.mean) / config.std
+    return scaled.unsqueeze(1)  # (clips, 1, mel_bins, frames)
+
+
+def stack(prepared: Sequence[Tensor]) -> Tensor:
+    """Prepared clips of one modality as a batch (B, ...).
+
+    Sounds of one clip beside sounds of several are repeated, which leaves the mean over
+    their clips, and so what the encoder returns, as it is.
+    """
+    longest = max(len(x) for x in prepared)
+    return torch.stack(
+        [x if len(x) == longest else x.expand(longest, *x.shape[1:]) for x in prepared]
+    )
+
+
+def log_mel(waves: Tensor, config: AudioConfig) -> Tensor:
+    """Waves (B, S) in [-1, 1] -> log-mel energies (B, mel_bins, frames), as Kaldi's fbank.
+
+    A frame loses its own mean and is pre-emphasised before it is windowed, so the frames
+    are cut here and not by ``torch.stft``.
+    """
+    size = round(WINDOW_MS * config.rate / 1000)
+    hop = round(config.hop_ms * config.rate / 1000)
+    bins = 1 << (size - 1).bit_length()
+    frames = waves.unfold(-1, size, hop)  # (B, frames, size)
+    frames = frames - frames.mean(dim=-1, keepdim=True)
+    before = torch.cat([frames[..., :1], frames[..., :-1]], dim=-1)
+    frames = (frames - PRE_EMPHASIS * before) * torch.hann_window(size, periodic=False)
+    power = torch.fft.rfft(frames, n=bins).abs().square()  # (B, frames, bins / 2 + 1)
+    filters = torch.from_numpy(_filters(bins // 2 + 1, config.mel_bins, config.rate))
+    energies: Tensor = (power @ filters).clamp(min=FLOOR).log()
+    return energies.transpose(1, 2)  # (B, mel_bins, frames)
+
+
+@lru_cache(maxsize=8)
+def _filters(frequencies: int, mel_bins: int, rate: int) -> NDArray[np.float32]:
+    """Kaldi's triangles (frequencies, mel_bins)."""
+    from transformers.audio_utils import mel_filter_bank
+
+    filters: NDArray[np.float64] = mel_filter_bank(
+        num_frequency_bins=frequencies,
+        num_mel_filters=mel_bins,
+        min_frequency=LOWEST_HZ,
+        max_frequency=rate / 2,
+        sampling_rate=rate,
+        norm=None,
+        mel_scale="kaldi",
+        triangularize_in_mel_space=True,
+    )
+    return filters.astype(np.float32)
+
+
+def _pixels(frames: NDArray[np.uint8], size: int) -> Tensor:
+    """Frames (T, H, W, 3) as normalised (T, 3, size, size)."""
+    if frames.shape[1:3] != (size, size):
+        frames = np.stack([_fitted(frame, size) for frame in frames])
+    x = torch.tensor(frames).permute(0, 3, 1, 2).float() / 255
+    mean, std = torch.tensor(PIXEL_MEAN), torch.tensor(PIXEL_STD)
+    return (x - mean[:, None, None]) / std[:, None, None]
+
+
+def _fitted(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """One frame, its shorter side resized to ``size``, and its centre cut out."""
+    from PIL import Image as Pictures
+
+    height, width = frame.shape[:2]
+    scale = size / min(height, width)
+    wide, high = max(size, int(width * scale)), max(size, int(height * scale))
+    resized = Pictures.fromarray(frame).resize((wide, high), Pictures.Resampling.BICUBIC)
+    left, top = round((wide - size) / 2), round((high - size) / 2)
+    return np.asarray(resized.crop((left, top, left + size, top + size)))
