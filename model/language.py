@@ -97,11 +97,11 @@ class LanguageModel(nn.Module):
 
     @property
     def plain_ids(self) -> Tensor:
-        """(V,) bool: the ids that are words, not markers nor rows without a token."""
+        """(V,) bool: the ids that are words: no markers, ends, or rows without a token."""
         vocabulary = self.model.get_input_embeddings().weight.shape[0]
         plain = torch.arange(vocabulary) < len(self.tokenizer)
         special = [i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special]
-        plain[special] = False
+        plain[[*special, *self.stop_ids]] = False
         return plain
 
     # --- text

@@ -21,7 +21,7 @@ Nothing here needs torch until a signal is written to bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -246,10 +246,24 @@ class Splitter:
     """
 
     def __init__(
-        self, table: SignalTable, decode: Callable[[list[int]], str], row: int, captions: bool
+        self,
+        table: SignalTable,
+        decode: Callable[[list[int]], str],
+        row: int,
+        makes: Collection[Modality] = MODALITIES,
+        captions: bool = True,
     ) -> None:
+        """Start a row.
+
+        Args:
+            table: the signal tokens as ids.
+            decode: the tokenizer's, from ids to text.
+            row: which row of the batch it is; all events carry it.
+            makes: modalities whose spans may be opened.
+            captions: False closes a span's caption as soon as it is opened.
+        """
         self._table, self._decode, self._row = table, decode, row
-        self._captions = captions
+        self._makes, self._captions = frozenset(makes), captions
         self._text = TextStream(decode)
         self._inner: list[int] = []  # ids of the caption or of the call that is open
         self._span: Modality | None = None
@@ -283,8 +297,9 @@ class Splitter:
             return {table.runs[self._span][0]}
         if self._in_call:
             return {table.call_close}
-        starts = {run[0] for run in table.runs.values() if len(run) <= room}
-        opens = {table.openers[m] for m, run in table.runs.items() if len(run) < room}
+        sizes = {m: len(run) for m, run in table.runs.items() if m in self._makes}
+        starts = {table.runs[m][0] for m, size in sizes.items() if size <= room}
+        opens = {table.openers[m] for m, size in sizes.items() if size < room}
         return starts | opens | {table.call_open}
 
     def feed(self, token: int) -> list[Event]:
