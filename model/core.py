@@ -15,6 +15,7 @@ that generates in ``generation.py``.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -64,8 +65,8 @@ class AnyToAny(nn.Module):
         """Compose parts in memory; ``build`` also takes encoders and decoders."""
         super().__init__()
         self.language = language
-        self.inputs = nn.ModuleDict(dict(inputs))
-        self.outputs = nn.ModuleDict(dict(outputs))
+        self.inputs = nn.ModuleDict({str(m): module for m, module in inputs.items()})
+        self.outputs = nn.ModuleDict({str(m): module for m, module in outputs.items()})
         self._directory: Path | None = None
         self._encoder_names: dict[str, tuple[Modality, ...]] = {}
         self._decoder_names: tuple[Modality, ...] = ()
@@ -162,8 +163,8 @@ class AnyToAny(nn.Module):
         from heliograph.model.media import read
 
         encoder = self.encoder(media.modality)
-        prepared = encoder.prepare(read(media))
-        return encoder.patches(media.modality, prepared.unsqueeze(0))[0].cpu()
+        prepared = encoder.prepare(read(media)).unsqueeze(0)  # (1, …)
+        return encoder.patches(media.modality, prepared.to(self.device))[0].cpu()
 
     @torch.no_grad()
     def condition(self, signal: Signal) -> Tensor:
@@ -224,10 +225,7 @@ class AnyToAny(nn.Module):
         Raises:
             InputError: the modality can't be shown, or the features are another encoder's.
         """
-        if modality not in self.inputs:
-            raise InputError(f"These weights can't read {_NAMES[modality]}.")
-        projection = self.inputs[modality]
-        assert isinstance(projection, InputProjection)
+        projection = self._input(modality)
         if features != projection.config.encoder_tokens:
             raise InputError(
                 f"Features of {features} tokens were given for {_NAMES[modality]}; these "
@@ -280,7 +278,9 @@ class AnyToAny(nn.Module):
         directory.mkdir(parents=True, exist_ok=True)
         self.language.save_pretrained(directory / "language", dtype)
         for name in self._encoder_names:
-            self._named_encoder(name).save_pretrained(directory / "encoders" / name)
+            encoder = copy.deepcopy(self._named_encoder(name))
+            _module(encoder).to(dtype)
+            encoder.save_pretrained(directory / "encoders" / name)
         for modality in self._decoder_names:
             self.decoder(modality).save_pretrained(directory / "decoders" / modality)
         state = {
@@ -355,8 +355,17 @@ class AnyToAny(nn.Module):
             from heliograph.model.encoders import load_encoder
 
             assert self._directory is not None
-            self._encoders[name] = load_encoder(self._directory / "encoders" / name)
+            encoder = load_encoder(self._directory / "encoders" / name)
+            _module(encoder).to(self.device)
+            self._encoders[name] = encoder
         return self._encoders[name]
+
+    def _input(self, modality: Modality) -> InputProjection:
+        if modality not in self.inputs:
+            raise InputError(f"These weights can't read {_NAMES[modality]}.")
+        projection = self.inputs[modality]
+        assert isinstance(projection, InputProjection)
+        return projection
 
     def _output(self, modality: Modality) -> OutputProjection:
         if modality not in self.outputs:
@@ -370,7 +379,7 @@ class AnyToAny(nn.Module):
             "format": FORMAT,
             "signals": {spec.modality: spec.count for spec in self.language.table.specs},
             "encoders": {name: list(known) for name, known in self._encoder_names.items()},
-            "inputs": {m: asdict(p.config) for m, p in self.inputs.items()},  # type: ignore[arg-type]
+            "inputs": {m: asdict(self._input(m).config) for m in self.sees},
             "outputs": {m: _sizes(self._output(m)) for m in self.makes},
             "decoders": list(self._decoder_names),
         }
@@ -388,6 +397,11 @@ class AnyToAny(nn.Module):
 
 
 _NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
+
+
+def _module(encoder: Encoder) -> nn.Module:
+    assert isinstance(encoder, nn.Module)
+    return encoder
 
 
 def _sizes(projection: OutputProjection) -> dict[str, int]:

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -70,7 +70,7 @@ class LanguageModel(nn.Module):
     @property
     def width(self) -> int:
         """W, the width of embeddings and hidden states."""
-        return int(self.model.get_input_embeddings().weight.shape[1])
+        return self._embedding.embedding_dim
 
     @property
     def context(self) -> int:
@@ -98,8 +98,7 @@ class LanguageModel(nn.Module):
     @property
     def plain_ids(self) -> Tensor:
         """(V,) bool: the ids that are words: no markers, ends, or rows without a token."""
-        vocabulary = self.model.get_input_embeddings().weight.shape[0]
-        plain = torch.arange(vocabulary) < len(self.tokenizer)
+        plain = torch.arange(self._embedding.num_embeddings) < len(self.tokenizer)
         special = [i for i, t in self.tokenizer.added_tokens_decoder.items() if t.special]
         plain[[*special, *self.stop_ids]] = False
         return plain
@@ -147,7 +146,7 @@ class LanguageModel(nn.Module):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Input embeddings of ids of any shape: (…) -> (…, W)."""
-        embedded: Tensor = self.model.get_input_embeddings()(ids)
+        embedded: Tensor = self._embedding(ids)
         return embedded
 
     def hidden(
@@ -177,7 +176,7 @@ class LanguageModel(nn.Module):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """(…, W) -> (…, V)."""
-        scores: Tensor = self.model.get_output_embeddings()(hidden)
+        scores: Tensor = self._head(hidden)
         return scores
 
     # --- LoRA
@@ -257,9 +256,10 @@ class LanguageModel(nn.Module):
         try:
             with _quiet():
                 tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-                model, info = AutoModelForCausalLM.from_pretrained(
+                loaded: Any = AutoModelForCausalLM.from_pretrained(
                     directory, dtype=dtype, local_files_only=True, output_loading_info=True
                 )
+                model, info = loaded
         except Exception as error:  # transformers and tokenizers raise bare exceptions
             raise WeightsError(
                 f"The language model in {directory} can't be loaded: its files don't fit "
@@ -276,6 +276,18 @@ class LanguageModel(nn.Module):
 
     # --- inside
 
+    @property
+    def _embedding(self) -> nn.Embedding:
+        module = self.model.get_input_embeddings()
+        assert isinstance(module, nn.Embedding)
+        return module
+
+    @property
+    def _head(self) -> nn.Linear:
+        module = self.model.get_output_embeddings()
+        assert isinstance(module, nn.Linear)
+        return module
+
     def _id(self, token: str) -> int:
         index = self.tokenizer.convert_tokens_to_ids(token)
         assert isinstance(index, int)
@@ -290,14 +302,14 @@ class LanguageModel(nn.Module):
         if not new:
             return
         marked = [AddedToken(token, special=True, normalized=False) for token in new]
-        self.tokenizer.add_tokens(marked, special_tokens=True)  # type: ignore[arg-type]
+        self.tokenizer.add_tokens(marked, special_tokens=True)
         ids = [self._id(token) for token in new]
         old = [i for i in range(len(self.tokenizer)) if i not in set(ids)]
-        if len(self.tokenizer) > self.model.get_input_embeddings().weight.shape[0]:
+        if len(self.tokenizer) > self._embedding.num_embeddings:
             self.model.resize_token_embeddings(len(self.tokenizer), mean_resizing=False)
-        weights = [self.model.get_input_embeddings().weight]
-        if not self.model.config.tie_word_embeddings:
-            weights.append(self.model.get_output_embeddings().weight)
+        weights = [self._embedding.weight]
+        if self._head.weight is not self._embedding.weight:
+            weights.append(self._head.weight)
         for weight in weights:
             generator = torch.Generator().manual_seed(0)
             noise = torch.randn(len(ids), weight.shape[1], generator=generator)
