@@ -226,11 +226,12 @@ def _contained_sound(data: bytes, container: str) -> tuple[Iterator[NDArray[np.f
     _check_rate(rate)
 
     def blocks() -> Iterator[NDArray[np.float32]]:
-        mixer = av.AudioResampler(format="fltp", layout="mono", rate=rate)
+        # FFmpeg's own mixing of channels would be louder than theirs.
+        converter = av.AudioResampler(format="fltp")
         with opened:
             for frame in opened.decode(stream):
-                yield from (block.to_ndarray()[0] for block in mixer.resample(frame))
-            yield from (block.to_ndarray()[0] for block in mixer.resample(None))
+                for block in converter.resample(frame):
+                    yield block.to_ndarray().mean(axis=0, dtype=np.float32)  # (channels, n) -> (n,)
 
     return blocks(), rate
 

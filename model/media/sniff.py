@@ -76,6 +76,8 @@ def is_cut_short(data: bytes, mime_type: str) -> bool:
     Decoders notice a missing end in some formats only; those that would quietly return less are
     checked here, by the sizes that the containers state.
     """
+    if mime_type == "image/png":
+        return _png_is_cut(data)
     if mime_type == "audio/wav":
         return _wav_is_cut(data)
     if mime_type == "image/webp":
@@ -113,12 +115,21 @@ def _look_inside(data: bytes, container: str) -> tuple[Modality, str]:
             ]
             audible = bool(opened.streams.audio)
     except Exception as error:  # FFmpeg raises dozens of kinds on damaged bytes
-        raise MediaError(f"The {container} file is damaged or cut short.") from error
+        raise MediaError(f"The {container} file is damaged, cut short or empty.") from error
     if moving:
         return "video", f"video/{container}"
     if audible:
         return "audio", f"audio/{container}"
     raise MediaError(f"The {container} file holds neither a film nor a sound.")
+
+
+def _png_is_cut(data: bytes) -> bool:
+    at = 8
+    while at + 12 <= len(data):
+        if data[at + 4 : at + 8] == b"IEND":
+            return False
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    return True
 
 
 def _wav_is_cut(data: bytes) -> bool:
