@@ -95,6 +95,25 @@ class ImageBindConfig:
     joint: int
     """Width of the joint space."""
 
+    def __post_init__(self) -> None:
+        """Check what spans fields, in one place.
+
+        Raises:
+            WeightsError: the sizes can't be built.
+        """
+        for name in ("vision", "audio", "text"):
+            branch: VisionConfig | AudioConfig | TextConfig = getattr(self, name)
+            if branch.width % branch.heads:
+                raise WeightsError(
+                    f"The {name} branch has {branch.heads} heads, which {branch.width} is no "
+                    "multiple of."
+                )
+        if self.vision.size % self.vision.patch:
+            raise WeightsError(
+                f"Pictures of {self.vision.size} pixels can't be cut into patches of "
+                f"{self.vision.patch}."
+            )
+
     @classmethod
     def huge(cls) -> ImageBindConfig:
         """The published model: 1.0 billion parameters in these three branches."""

@@ -31,6 +31,8 @@ from heliograph.model.errors import WeightsError
 from heliograph.model.media import Clip, Film, Image
 from heliograph.model.parts import MODALITIES, Modality
 
+__all__ = ["ImageBind", "ImageBindConfig"]
+
 Branch: TypeAlias = Literal["vision", "audio", "text"]
 LEFT_OUT = (["depth"], ["thermal"], ["imu"])
 
@@ -368,11 +370,11 @@ class ImageBind(nn.Module):
         cls, config: ImageBindConfig, tensors: Mapping[str, Tensor], dtype: torch.dtype
     ) -> ImageBind:
         """A model that takes over ``tensors`` without a second copy of them."""
-        with torch.device("meta"):
-            model = cls(config)
         try:
+            with torch.device("meta"):
+                model = cls(config)
             model.load_state_dict(dict(tensors), strict=True, assign=True)
-        except RuntimeError as error:
+        except (RuntimeError, TypeError, ValueError) as error:
             lines = " ".join(str(error).split())
             raise WeightsError(f"The weights don't fit this ImageBind: {lines[:300]}") from error
         return model.to(dtype).eval()

@@ -1,6 +1,6 @@
 """From decoded clips to the tensors that ImageBind reads, on the processor, without a network.
 
-Pictures: shorter side resized (bicubic), centre crop, CLIP's mean and deviation.
+Pictures: the square in the middle, resized (bicubic), CLIP's mean and deviation.
 Films: clips of two frames, each frame as a picture. Sounds: 16 kHz, clips of two seconds,
 log-mel energies as Kaldi computes them (25 ms Hann windows, pre-emphasis 0.97), then
 AudioSet's mean and deviation. The published model also averages three crops of a film;
@@ -100,20 +100,22 @@ def log_mel(waves: Tensor, config: AudioConfig) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _filters(frequencies: int, mel_bins: int, rate: int) -> NDArray[np.float32]:
-    """Kaldi's triangles (frequencies, mel_bins)."""
-    from transformers.audio_utils import mel_filter_bank
+    """Kaldi's triangles (frequencies, mel_bins): straight, and evenly spaced, on the mel scale.
 
-    filters: NDArray[np.float64] = mel_filter_bank(
-        num_frequency_bins=frequencies,
-        num_mel_filters=mel_bins,
-        min_frequency=LOWEST_HZ,
-        max_frequency=rate / 2,
-        sampling_rate=rate,
-        norm=None,
-        mel_scale="kaldi",
-        triangularize_in_mel_space=True,
-    )
+    Some of the lowest of 128 lie between two frequencies and stay empty, in Kaldi too.
+    """
+    lowest, highest = _mel(np.array([LOWEST_HZ, rate / 2]))
+    corners = np.linspace(lowest, highest, mel_bins + 2)
+    left, centre, right = corners[:-2], corners[1:-1], corners[2:]
+    at = _mel(np.linspace(0, rate / 2, frequencies))[:, None]  # (frequencies, 1)
+    rising, falling = (at - left) / (centre - left), (right - at) / (right - centre)
+    filters: NDArray[np.float64] = np.minimum(rising, falling).clip(min=0)
     return filters.astype(np.float32)
+
+
+def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """O'Shaughnessy's mel scale."""
+    return 1127.0 * np.log1p(hertz / 700.0)
 
 
 def _pixels(frames: NDArray[np.uint8], size: int) -> Tensor:
@@ -126,12 +128,13 @@ def _pixels(frames: NDArray[np.uint8], size: int) -> Tensor:
 
 
 def _fitted(frame: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """One frame, its shorter side resized to ``size``, and its centre cut out."""
+    """The largest square in the middle of a frame, resized to ``size``."""
     from PIL import Image as Pictures
 
     height, width = frame.shape[:2]
-    scale = size / min(height, width)
-    wide, high = max(size, int(width * scale)), max(size, int(height * scale))
-    resized = Pictures.fromarray(frame).resize((wide, high), Pictures.Resampling.BICUBIC)
-    left, top = round((wide - size) / 2), round((high - size) / 2)
-    return np.asarray(resized.crop((left, top, left + size, top + size)))
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    # Cut before resizing: a strip of one by a million pixels would grow with its length.
+    square = (left, top, left + side, top + side)
+    bicubic = Pictures.Resampling.BICUBIC
+    return np.asarray(Pictures.fromarray(frame).resize((size, size), bicubic, box=square))
