@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from heliograph.model.errors import MediaError
-from heliograph.model.media.sniff import CONTAINERS, is_cut_short, sniff
+from heliograph.model.media.sniff import READERS, is_cut_short, sniff
 from heliograph.model.media.values import (
     DEFAULT_LIMITS,
     NOUNS,
@@ -151,10 +151,9 @@ def _read_image(data: bytes, mime_type: str, limits: MediaLimits) -> Image:
     with opener(io.BytesIO(data)) as picture:
         _check_pixels(picture.size, "picture", limits)
         picture.load()
-        upright: Picture = picture
         with contextlib.suppress(Exception):  # damaged EXIF is no reason to refuse the picture
-            upright = ImageOps.exif_transpose(picture)
-        return Image(np.array(_as_rgb(upright)))  # a copy: torch wants a writable one
+            ImageOps.exif_transpose(picture, in_place=True)
+        return Image(np.array(_as_rgb(picture)))  # a copy: torch wants a writable one
 
 
 def _as_rgb(picture: Picture) -> Picture:
@@ -167,18 +166,16 @@ def _as_rgb(picture: Picture) -> Picture:
         picture = picture.convert("RGBA")
         white = PillowImage.new("RGBA", picture.size, "white")
         picture = PillowImage.alpha_composite(white, picture)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 # --- sounds ------------------------------------------------------------------------------------
 
 
 def _read_sound(data: bytes, mime_type: str, limits: MediaLimits) -> Sound:
-    container = CONTAINERS.get(mime_type.removeprefix("audio/"))
-    if container:
-        blocks, rate = _contained_sound(data, container)
-    else:
-        blocks, rate = _plain_sound(data)
+    # libsndfile reads mp3 too, but complains of damaged ones on the terminal.
+    reader = READERS.get(mime_type.removeprefix("audio/"))
+    blocks, rate = _ffmpeg_sound(data, reader) if reader else _libsndfile_sound(data)
     kept: list[NDArray[np.float32]] = []
     count = 0
     for block in blocks:
@@ -187,16 +184,19 @@ def _read_sound(data: bytes, mime_type: str, limits: MediaLimits) -> Sound:
         _check_seconds(count / rate, "sound", limits)
     if not count:
         raise MediaError("The sound has no samples.")
-    samples = np.nan_to_num(np.concatenate(kept), nan=0.0, posinf=1.0, neginf=-1.0)  # (S,)
-    return Sound(samples.clip(-1.0, 1.0), rate)
+    samples = np.concatenate(kept)  # (S,)
+    np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    return Sound(samples.clip(-1.0, 1.0, out=samples), rate)
 
 
 def _check_rate(rate: int) -> None:
     if not 1 <= rate <= _MAX_RATE:
-        raise MediaError(f"The sound has {rate} samples per second; at most {_MAX_RATE} can be.")
+        raise MediaError(
+            f"The sound has {rate} samples per second; from 1 to {_MAX_RATE} can be read."
+        )
 
 
-def _plain_sound(data: bytes) -> tuple[Iterator[NDArray[np.float32]], int]:
+def _libsndfile_sound(data: bytes) -> tuple[Iterator[NDArray[np.float32]], int]:
     """Blocks of samples (n,), channels mixed, and their rate."""
     import soundfile
 
@@ -216,11 +216,11 @@ def _plain_sound(data: bytes) -> tuple[Iterator[NDArray[np.float32]], int]:
     return blocks(), file.samplerate
 
 
-def _contained_sound(data: bytes, container: str) -> tuple[Iterator[NDArray[np.float32]], int]:
-    """The same from the first sound track of an mp4 or webm."""
+def _ffmpeg_sound(data: bytes, reader: str) -> tuple[Iterator[NDArray[np.float32]], int]:
+    """The same from the first sound track of an mp3, mp4 or webm."""
     import av
 
-    opened = av.open(io.BytesIO(data), "r", format=container)
+    opened = av.open(io.BytesIO(data), "r", format=reader)
     stream = opened.streams.audio[0]
     rate = stream.rate
     _check_rate(rate)
@@ -244,8 +244,8 @@ def _read_film(data: bytes, mime_type: str, limits: MediaLimits) -> Film:
 
     kept: list[NDArray[np.uint8]] = []
     stride, seen, last = 1, 0, 0.0
-    format = CONTAINERS[mime_type.removeprefix("video/")]
-    with av.open(io.BytesIO(data), "r", format=format) as container:
+    reader = READERS[mime_type.removeprefix("video/")]
+    with av.open(io.BytesIO(data), "r", format=reader) as container:
         if container.duration is not None:
             _check_seconds(container.duration / av.time_base, "film", limits)
         stream = container.streams.video[0]

@@ -26,8 +26,10 @@ SUFFIXES = MappingProxyType(
 )
 """Every MIME type that can be read, and how the names of such files end."""
 
-CONTAINERS = MappingProxyType({"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "webm": "matroska,webm"})
-"""Containers that hold films or sounds, and FFmpeg's names of their readers."""
+READERS = MappingProxyType(
+    {"mp4": "mov,mp4,m4a,3gp,3g2,mj2", "webm": "matroska,webm", "mpeg": "mp3"}
+)
+"""FFmpeg's names of its readers, by the second half of the MIME type."""
 
 _UNKNOWN = (
     "The file is not a picture, a sound or a film that can be read "
@@ -82,6 +84,8 @@ def is_cut_short(data: bytes, mime_type: str) -> bool:
         return _wav_is_cut(data)
     if mime_type == "image/webp":
         return 8 + int.from_bytes(data[4:8], "little") > len(data)
+    if mime_type == "audio/mpeg":
+        return _mp3_is_cut(data)
     if mime_type == "audio/ogg":
         return _ogg_is_cut(data)
     if mime_type.endswith("/mp4"):
@@ -107,7 +111,7 @@ def _look_inside(data: bytes, container: str) -> tuple[Modality, str]:
 
     try:
         # The reader is named, so that FFmpeg never takes the bytes for a playlist of other files.
-        with av.open(io.BytesIO(data), format=CONTAINERS[container]) as opened:
+        with av.open(io.BytesIO(data), format=READERS[container]) as opened:
             moving = [
                 stream
                 for stream in opened.streams.video
@@ -140,6 +144,18 @@ def _wav_is_cut(data: bytes) -> bool:
             return size < _STREAMED and at + 8 + size > len(data)
         at += 8 + size + size % 2
     return True
+
+
+def _mp3_is_cut(data: bytes) -> bool:
+    at = 0
+    if data.startswith(b"ID3"):  # a tag, whose size has seven bits in each byte
+        at = 10 + sum((byte & 127) << 7 * (3 - place) for place, byte in enumerate(data[6:10]))
+    for name in (b"Xing", b"Info"):  # the first frame of most files states the length of all
+        mark = data.find(name, at, at + 64)
+        if mark >= 0 and data[mark + 7 : mark + 8] and data[mark + 7] & 2:
+            size_at = mark + 8 + (4 if data[mark + 7] & 1 else 0)
+            return at + int.from_bytes(data[size_at : size_at + 4], "big") > len(data)
+    return at >= len(data)
 
 
 def _ogg_is_cut(data: bytes) -> bool:
