@@ -1,0 +1,129 @@
+"""Every size and schedule of the bundled weights, in one place.
+
+``PRIMER`` is what ``heliograph train all --preset primer`` runs; ``TINY`` is the same with
+everything small, so that the whole chain of trainings can be tried in a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from heliograph.model.encoders.config import ImageBindConfig
+from heliograph.model.errors import InputError
+from heliograph.model.training.loop import Schedule
+
+
+@dataclass(frozen=True)
+class LanguageSizes:
+    """Sizes of the base language model, a Llama with tied embeddings."""
+
+    hidden: int = 256
+    layers: int = 6
+    heads: int = 4
+    intermediate: int = 704
+    context: int = 512
+    """Longest conversation in tokens."""
+
+
+@dataclass(frozen=True)
+class ProjectionSizes:
+    """Sizes of the projections around the language model."""
+
+    tokens: Mapping[str, int] = field(default_factory=lambda: {"image": 8, "audio": 8, "video": 16})
+    """Embeddings of the language model for one medium, by modality."""
+    input_layers: int = 2
+    input_hidden: int = 512
+    hidden: int = 192
+    """Width of the output projections' transformers."""
+    layers: int = 2
+    heads: int = 4
+    ff: int = 512
+
+
+@dataclass(frozen=True)
+class Batches:
+    """How many examples a step sees."""
+
+    images: int = 28
+    """Pictures of an encoder step."""
+    films: int = 4
+    sounds: int = 12
+    dialogues: int = 32
+    """Conversations of a step of the base language model."""
+    encode: int = 24
+    decode: int = 32
+    instruct: int = 16
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What to train, how big and for how long."""
+
+    name: str
+    seed: int = 2024
+    vocabulary: int = 4096
+    """Tokens of the tokenizer before the signal tokens."""
+    tokenizer_texts: int = 30_000
+    """How many texts the tokenizer is trained on."""
+    language: LanguageSizes = LanguageSizes()
+    projections: ProjectionSizes = ProjectionSizes()
+    batches: Batches = Batches()
+    lora_rank: int = 32
+    condition_weight: float = 1.0
+    """Weight of the condition loss beside the cross-entropy in stages 2 and 3."""
+    encoders_schedule: Schedule = Schedule(800, 1e-3, warmup=50, ema=0.99, weight_decay=0.02)
+    language_schedule: Schedule = Schedule(
+        2000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)
+    )
+    encode_schedule: Schedule = Schedule(1000, 1.5e-3, warmup=50, ema=0.99)
+    decode_schedule: Schedule = Schedule(1000, 1e-3, warmup=50, ema=0.99)
+    instruct_schedule: Schedule = Schedule(800, 6e-4, warmup=50, ema=0.99)
+
+    def encoder(self, vocabulary: int, end: int) -> ImageBindConfig:
+        """Sizes of the encoder, whose text branch reads the language model's tokens."""
+        config = ImageBindConfig.tiny(vocabulary, end)
+        if self.name == "tiny":
+            config = replace(
+                config,
+                vision=replace(config.vision, width=48, blocks=2, heads=2),
+                audio=replace(config.audio, width=32, blocks=1, heads=2),
+                text=replace(config.text, width=32, blocks=1, heads=2),
+                joint=32,
+            )
+        return config
+
+
+PRIMER = Preset("primer")
+
+_SHORT = Schedule(30, 1e-3, warmup=5, checkpoint_every=10)
+TINY = Preset(
+    "tiny",
+    vocabulary=512,
+    tokenizer_texts=500,
+    language=LanguageSizes(hidden=32, layers=2, heads=2, intermediate=64),
+    projections=ProjectionSizes(
+        tokens={"image": 2, "audio": 2, "video": 4},
+        input_layers=1,
+        input_hidden=32,
+        hidden=32,
+        layers=1,
+        heads=2,
+        ff=32,
+    ),
+    batches=Batches(images=4, films=2, sounds=2, dialogues=4, encode=4, decode=4, instruct=4),
+    lora_rank=4,
+    encoders_schedule=_SHORT,
+    language_schedule=_SHORT,
+    encode_schedule=_SHORT,
+    decode_schedule=_SHORT,
+    instruct_schedule=_SHORT,
+)
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name; ``InputError`` names those there are."""
+    known = {p.name: p for p in (PRIMER, TINY)}
+    if name not in known:
+        raise InputError(f"There is no preset {name!r}; there are {', '.join(known)}.")
+    return known[name]
