@@ -1,0 +1,101 @@
+"""What lies outside the world, in French."""
+
+from __future__ import annotations
+
+from heliograph.model.primer.grammar.outside import words
+
+WORDS = {
+    "thing": words("""
+        un lion|un tigre|une girafe|un zèbre|un singe|un loup|un ours|un panda|un kangourou
+        un chameau|une chèvre|un âne|une souris|un écureuil|un hérisson|un cerf|un canard|une oie
+        un cygne|un hibou|un aigle|un perroquet|un serpent|un crocodile|un lézard|un dinosaure
+        un dragon|une licorne|un escargot|une fourmi|une araignée|une baleine|un dauphin|un requin
+        une pieuvre|un crabe|une orange|un citron|une poire|une pêche|une cerise|un melon|un ananas
+        une pomme de terre|un oignon|un concombre|un œuf|du fromage|une glace|un sandwich|une soupe
+        du chocolat|une tasse de café|un verre d'eau|un avion|un hélicoptère|une moto|un camion
+        un tramway|un taxi|un sous-marin|un château|une église|une mosquée|un pont|une tour|un stade
+        une table|une chaise|un lit|un canapé|un miroir|une porte|une fenêtre|un ordinateur|un robot
+        une télévision|une radio|un violon|une trompette|une flûte|une harpe|un marteau|un couteau
+        une fourchette|une cuillère|un stylo|un crayon|un journal|une carte|un drapeau|une bague
+        une chemise|un chapeau|une chaussure|un manteau|des lunettes|un homme|une femme|un enfant
+        un bébé|un roi|une reine|un médecin|un professeur|un pirate|un chevalier|un fantôme
+        un astronaute|une sirène|un monstre|une main|un œil|un nez|une montagne|un volcan|un désert
+        une île|une rivière|un lac|une forêt|une plage|un arc-en-ciel|un bonhomme de neige
+        la tour Eiffel|la Joconde|un cactus|un palmier|une tulipe|un carré rouge|un rond bleu
+        un triangle vert|une bougie|un cadeau|un sapin de Noël|une poupée|un cerf-volant|une ancre
+        """),
+    "topic": words("""
+        la météo|la politique|l'histoire|la philosophie|la Révolution française|la physique
+        les trous noirs|la gravité|l'évolution|le corps humain|la médecine|les impôts|la religion
+        l'économie|l'amour|le sens de la vie|le bonheur|le jazz|Mozart|Victor Hugo|Picasso|Einstein
+        Napoléon|Paris|Londres|Le Caire|Tokyo|l'Égypte|le Brésil|la Chine|l'Afrique|les échecs
+        la cuisine|le jardinage|la mode|le football|Python|internet|les bases de données|la chimie
+        les nouvelles|les jeux vidéo|le cinéma|la poésie|la grammaire|le climat|le pétrole
+        """),
+    "sound": words("""
+        un violon|une trompette|une flûte|un lion|un loup|un bébé qui pleure|une femme qui chante
+        une porte|des pas|un hélicoptère|un avion|un marteau|du verre brisé|un rire|une toux
+        un chuchotement|un cri|un orchestre|une explosion|un feu d'artifice|un aspirateur
+        une cascade|un hibou|un canard|un serpent|un âne|une harpe|une radio|une foule|un discours
+        une chanson|l'hymne national|ma voix|une imprimante|une fontaine|du pop-corn
+        """),
+    "motion": words("""
+        danse|nage|s'envole|explose|fond|rit|dort|marche|court|mange une pomme|chante|cuisine
+        lit un livre|joue au football|parle|change de couleur|disparaît|s'ouvre|brûle|pleure
+        conduit une voiture|écrit une lettre|grimpe à un arbre|se bat|va à l'école|boit du lait
+        """),
+    "colour": words("rouge|violet|orange|marron|gris|doré|argenté|turquoise|beige|rayé|en bois"),
+    "number": words("quatre|cinq|six|sept|huit|neuf|dix|vingt|cinquante|cent|4|5|6|10"),
+    "+": ("plus",),
+    "-": ("moins",),
+    "*": ("fois", "multiplié par"),
+    "/": ("divisé par", "sur"),
+}
+
+SHAPES = (
+    "{parle-moi de|que sais-tu de|explique-moi|que penses-tu de|résume} $topic",
+    "{écris|fais} {un poème|un texte|une histoire|un article} sur $topic",
+    "{pourquoi étudier|qui a inventé|à quoi sert} $topic ?",
+    "{apprends-moi|j'ai une question sur|parlons de} $topic",
+    "{qu'est-ce que c'est, |où acheter |combien coûte |que mange |comment fabriquer }$thing ?",
+    "{décris|raconte une histoire avec|écris un poème sur} $thing",
+    "{à quoi ressemble|aimes-tu|as-tu déjà vu|peut-on manger} $thing ?",
+    "quelle est {la capitale|la population|la monnaie} de {la France|la Chine|la Turquie} ?",
+    "qui {a écrit Les Misérables|a peint la Joconde|est le président|a gagné le match} ?",
+    "{quel âge as-tu|où habites-tu|es-tu humain|as-tu des rêves} ?",
+    "{quelle heure est-il|quel jour sommes-nous|quel temps fait-il|va-t-il pleuvoir demain} ?",
+    "pourquoi {le ciel est-il bleu|dort-on|la mer est-elle salée|es-tu si lent} ?",
+    "{raconte-moi une blague|chante une chanson|donne-moi un conseil|dis un secret}",
+    "{réserve un vol|commande une pizza|appelle ma mère|envoie un courriel|allume la lumière}",
+    "{écris|corrige|explique} {du code|un programme|une fonction python|une requête sql}",
+    "{traduis|dis} {je t'aime|bonne nuit|je m'appelle Jean} en {allemand|espagnol|chinois}",
+    "{qui est sur cette photo|où a été prise cette photo|qui a pris cette photo} ?",
+    "{que dois-je manger|que dois-je porter|où partir en vacances} {|aujourd'hui }?",
+    "{résous l'équation x + 1 = 3|démontre le théorème|calcule l'intégrale de sinus}",
+    "{bla bla|azerty|hmm|lorem ipsum|tralala}",
+)
+DRAW = (
+    "{dessine|peins|montre-moi|dessine-moi} $thing",
+    "{dessine|peins} {une image de |un portrait de }$thing",
+    "{peux-tu|pourrais-tu} {dessiner|peindre} $thing ?",
+    "je {veux|voudrais} {une image|un dessin} de $thing",
+    "{dessine|montre-moi} $object {à côté de|derrière|sur} $thing",
+    "dessine $object et $thing",
+    "{dessine|montre-moi} $number $many",
+    "{dessine|montre-moi} $object sur un fond $colour",
+    "{dessine ma maison|dessine-toi|dessine ma mère|dessine le passé|dessine-moi}",
+)
+PLAY = (
+    "{joue|fais entendre|fais-moi entendre|je veux entendre} $oddsound",
+    "{quel bruit fait|comment sonne} $oddsound ?",
+    "{le son de|son :|le bruit de} $oddsound",
+    "{joue|chante} {du jazz|une symphonie|une chanson d'amour|joyeux anniversaire}",
+    "{lis à voix haute|dis bonjour à voix haute|parle}",
+)
+FILM = (
+    "{filme|anime|fais un film de|fais une vidéo de} $object qui $oddmotion",
+    "fais un film où $object $oddmotion",
+    "{filme|anime|une vidéo de|fais un film de} $thing{| qui tourne| qui monte}",
+    "{filme|fais une vidéo de} {un match|un mariage|une poursuite|la mer la nuit|mon chien}",
+    "filme {deux|trois|cinq} $many {qui dansent|qui tournent|qui se battent}",
+)

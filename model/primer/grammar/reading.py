@@ -1,0 +1,136 @@
+"""Tasks that read a medium: describe it, answer a question about it."""
+
+from __future__ import annotations
+
+from heliograph.model.primer.grammar.teller import Teller, turn
+from heliograph.model.primer.grammar.turns import Turn
+from heliograph.model.primer.scenes import (
+    OPPOSITES,
+    PLACE_PHRASES,
+    Film,
+    One,
+    Pair,
+    Scene,
+    Several,
+    SoundOf,
+)
+from heliograph.model.primer.vocabulary import load
+
+
+def describe_picture(t: Teller) -> list[Turn]:
+    return _read(t, t.picture(), "describe_picture")
+
+
+def describe_sound(t: Teller) -> list[Turn]:
+    return _read(t, t.scene(SoundOf), "describe_sound")
+
+
+def describe_film(t: Teller) -> list[Turn]:
+    return _read(t, t.scene(Film), "describe_film")
+
+
+def _read(t: Teller, scene: Scene, intent: str) -> list[Turn]:
+    return [turn(t.ask(t.shown(scene), t.say(intent)), t.grammar.describe(scene))]
+
+
+def _question(t: Teller, scene: Scene, answer: str, intent: str, **slots: str) -> list[Turn]:
+    return [turn(t.ask(t.shown(scene), t.say(intent, **slots)), t.answer(answer))]
+
+
+def _yes_no(t: Teller, scene: Scene, truth: bool, intent: str, **slots: str) -> list[Turn]:
+    question = t.say(intent, **slots)
+    return [turn(t.ask(t.shown(scene), question), t.reply("yes" if truth else "no"))]
+
+
+def ask_what(t: Teller) -> list[Turn]:
+    scene = t.picture()
+    return _question(t, scene, t.grammar.what(scene), "what")
+
+
+def ask_count(t: Teller) -> list[Turn]:
+    n = t.grammar.names
+    scene: One | Several = t.scene(Several) if t.rng.random() < 0.6 else t.scene(One)
+    name, count = scene.object, scene.count if isinstance(scene, Several) else 1
+    if t.rng.random() < 0.15:
+        name, count = t.object(lambda o: o.name != scene.object), 0
+    slots = {"many": n.plural(name), "the_many": n.the_plural(name), "noun": n.noun(name)}
+    return _question(t, scene, n.number(name, count), "count", **slots)
+
+
+def ask_where(t: Teller) -> list[Turn]:
+    n = t.grammar.names
+    if t.rng.random() < 0.6:
+        one = t.scene(One)
+        return _question(t, one, n.place(one.place), "where", the=n.the(one.object))
+    pair = t.scene(Pair)
+    if t.rng.random() < 0.5:
+        where = n.relation(pair.relation, n.the(pair.second))
+        return _question(t, pair, where, "where", the=n.the(pair.first))
+    where = n.relation(OPPOSITES[pair.relation], n.the(pair.first))
+    return _question(t, pair, where, "where", the=n.the(pair.second))
+
+
+def ask_background(t: Teller) -> list[Turn]:
+    scene = t.picture()
+    return _question(t, scene, t.grammar.names.background(scene.background), "background")
+
+
+def ask_size(t: Teller) -> list[Turn]:
+    n, scene = t.grammar.names, t.scene(One)
+    return _question(t, scene, n.size(scene.object, scene.size), "size", the=n.the(scene.object))
+
+
+def ask_yes_no(t: Teller) -> list[Turn]:
+    n, scene, truth = t.grammar.names, t.picture(), t.rng.random() < 0.5
+    kinds = ["object", "background"]
+    kinds.append({One: "place", Several: "count", Pair: "relation"}[type(scene)])
+    kind = t.rng.choice(kinds)
+    if kind == "object":
+        there = (scene.first, scene.second) if isinstance(scene, Pair) else (scene.object,)
+        asked = t.rng.choice(there) if truth else t.object(lambda o: o.name not in there)
+        return _yes_no(t, scene, truth, "yes_object", object=n.a(asked))
+    if kind == "background":
+        colour = scene.background if truth else t.colour(but=scene.background)
+        return _yes_no(t, scene, truth, "yes_background", background=n.background(colour))
+    if isinstance(scene, One):
+        places = [p for p in PLACE_PHRASES if (p == scene.place) == truth]
+        place = n.place(t.rng.choice(places))
+        slots = {"the": n.the(scene.object), "object": n.a(scene.object), "place": place}
+        return _yes_no(t, scene, truth, "yes_place", **slots)
+    if isinstance(scene, Several):
+        count = scene.count if truth else 5 - scene.count
+        counted = n.counted(scene.object, count)
+        return _yes_no(t, scene, truth, "yes_count", counted=counted)
+    relation = scene.relation
+    if not truth:
+        relation = t.rng.choice([r for r in OPPOSITES if r != relation])
+    slots = {
+        "the": n.the(scene.first),
+        "object": n.a(scene.first),
+        "relation": n.relation(relation, n.the(scene.second)),
+    }
+    return _yes_no(t, scene, truth, "yes_relation", **slots)
+
+
+def ask_sound(t: Teller) -> list[Turn]:
+    n, scene, truth = t.grammar.names, t.scene(SoundOf), t.rng.random() < 0.5
+    if scene.count is not None and t.rng.random() < 0.6:
+        times = n.times[scene.count][0]
+        return _question(t, scene, times, "sound_times", sound=n.sound(scene.sound))
+    if scene.direction is not None and t.rng.random() < 0.6:
+        return _question(t, scene, n.directions[scene.direction][0], "sound_direction")
+    others = [s.name for s in load().sounds if s.name != scene.sound]
+    asked = scene.sound if truth else t.rng.choice(others)
+    return _yes_no(t, scene, truth, "yes_sound", sound=n.sound(asked))
+
+
+def ask_film(t: Teller) -> list[Turn]:
+    n, scene = t.grammar.names, t.scene(Film)
+    kind = t.rng.choice(("what", "motion", "motion", "background"))
+    if kind == "what":
+        return _question(t, scene, n.a(scene.object), "film_what")
+    the = n.the(scene.object)
+    if kind == "motion":
+        doing = n.it(scene.object) + n.motion(scene.object, scene.motion)
+        return _question(t, scene, doing, "film_motion", the=the)
+    return _question(t, scene, n.background(scene.background), "film_background", the=the)

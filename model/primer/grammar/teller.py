@@ -1,0 +1,109 @@
+"""``Teller``: how the tasks put a dialogue together in one language and one split.
+
+It draws scenes, chooses phrasings, varies how a user happens to write, and remembers
+the scenes that a dialogue is about, so that held-out ones can be told from the others.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from heliograph.model.primer import scenes
+from heliograph.model.primer.grammar.speech import Grammar
+from heliograph.model.primer.grammar.turns import Answered, Said, Shown, Turn
+from heliograph.model.primer.scenes import Scene, Split
+from heliograph.model.primer.vocabulary import Object, load
+
+S = TypeVar("S", bound=Scene)
+PICTURES = (scenes.One, scenes.Several, scenes.Pair)
+PICTURE_WEIGHTS = (5, 2, 3)
+
+
+@dataclass
+class Teller:
+    """One dialogue in the making."""
+
+    rng: random.Random
+    grammar: Grammar
+    split: Split
+    """Of scenes."""
+    phrasings: Split
+    seen: list[Scene] = field(default_factory=list)
+    """Pictures and films that were shown, made or spoken about."""
+
+    def scene(self, kind: type[S]) -> S:
+        """A scene of the kind; of either split when held-out ones are wanted."""
+        split: Split = "train"
+        if self.split == "held_out" and self.rng.random() < 0.5:
+            split = "held_out"
+        scene = scenes.sample(self.rng, kind, split)
+        assert isinstance(scene, kind)
+        return scene
+
+    def picture(self) -> scenes.Picture:
+        """A picture of any kind."""
+        return self.scene(self.rng.choices(PICTURES, PICTURE_WEIGHTS)[0])  # type: ignore[type-var]
+
+    def object(self, fits: Callable[[Object], bool] = lambda o: True) -> str:
+        """The English name of an object that fits."""
+        while True:
+            candidate = self.rng.choice(load().objects)
+            if fits(candidate):
+                return candidate.name
+
+    def colour(self, but: str = "") -> str:
+        """A background other than the given one."""
+        return self.rng.choice([b for b in load().backgrounds if b != but])
+
+    def see(self, scene: Scene) -> Scene:
+        """Remember that the dialogue is about the scene."""
+        self.seen.append(scene)
+        return scene
+
+    def shown(self, scene: Scene) -> Shown:
+        """The scene as a medium that the user sends."""
+        return Shown(self.see(scene), self.rng.randrange(2**31))
+
+    def raw(self, intent: str, **slots: str) -> str:
+        """A phrasing of the intent, filled in."""
+        template = self.rng.choice(self.grammar.phrasings[intent][self.phrasings])
+        return self.grammar.names.fix(template.substitute(slots))
+
+    def say(self, intent: str, **slots: str) -> str:
+        """A phrasing of the intent as a user might write it."""
+        return self.written(self.raw(intent, **slots))
+
+    def written(self, text: str) -> str:
+        """Capital and full stop, or neither, or one of them."""
+        chance = self.rng.random()
+        if chance < 0.7:
+            text = text[:1].upper() + text[1:]
+        ended = text[-1] in "?!.؟"
+        if ended and chance > 0.85:
+            return text[:-1].rstrip() or text
+        if not ended and (chance < 0.35 or chance > 0.9):
+            text += "."
+        return text
+
+    def ask(self, medium: Shown, text: str) -> tuple[Said, ...]:
+        """A medium with words, before them or behind."""
+        return (medium, text) if self.rng.random() < 0.5 else (text, medium)
+
+    def reply(self, key: str, **slots: str) -> str:
+        """A fixed reply, filled in."""
+        text = self.grammar.replies[key]
+        for slot, value in slots.items():
+            text = text.replace(f"${slot}", value)
+        return self.grammar.names.fix(text)
+
+    def answer(self, text: str) -> str:
+        """A free answer as a sentence."""
+        return self.grammar.sentence(text)
+
+
+def turn(user: tuple[Said, ...] | str, *assistant: Answered) -> Turn:
+    """A turn, its user's part given as words or as parts."""
+    return Turn((user,) if isinstance(user, str) else user, assistant)
