@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
 from heliograph.model.primer.scenes import SoundOf
 from heliograph.model.primer.vocabulary import load
 
@@ -75,8 +76,7 @@ def _sweep(frequency: _Wave) -> _Wave:
 
 @cache
 def _frequencies(samples: int) -> _Wave:
-    frequencies: _Wave = np.fft.rfftfreq(samples, 1 / RATE)
-    return frequencies
+    return np.asarray(np.fft.rfftfreq(samples, 1 / RATE), np.float64)
 
 
 def _noise(
