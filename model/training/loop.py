@@ -229,7 +229,7 @@ def _resume(
                 _copy(opened, key, parameters, name, file)
             elif kind == "ema" and average:
                 _copy(opened, key, average, name, file)
-            elif kind not in ("step", "ema") and name in parameters:
+            elif kind != "ema" and name in parameters:  # a moment of the optimizer
                 optimizer.state[parameters[name]][kind] = opened.get_tensor(key)
         missing = set(parameters) - {k.partition("/")[2] for k in opened.keys()}
         if missing:

@@ -1,0 +1,199 @@
+"""The trainings of the primer's decoders, in the order in which they build on each other:
+
+    image-vae -> objects -> scenes -> motion        pictures, then films
+    audio-vae -> sounds
+
+Each takes a work directory that holds all of them (checkpoints, banks of latents) and
+reads what the ones before it left there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from torch import Tensor
+from transformers import CLIPTextModel
+
+from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.errors import WeightsError
+from heliograph.model.training import autoencoders as vaes
+from heliograph.model.training import decoders, latents
+from heliograph.model.training.latents import Bank
+from heliograph.model.training.loop import Outcome, Schedule, averaged, fit, rng
+
+SEED = 7
+SCHEDULES: Mapping[str, Schedule] = {
+    "image-vae": Schedule(1300, 2e-3, warmup=50, ema=0.995, weight_decay=0.0),
+    "objects": Schedule(2400, 6e-4, ema=0.998),
+    "scenes": Schedule(2000, 4e-4, ema=0.998),
+    "motion": Schedule(600, 6e-4, warmup=50, ema=0.99),
+    "audio-vae": Schedule(700, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "sounds": Schedule(1500, 8e-4, ema=0.995),
+}
+BATCH = {"image-vae": 32, "objects": 64, "scenes": 32, "motion": 4, "audio-vae": 8, "sounds": 32}
+BANK = {"objects": 14_000, "scenes": 12_000, "motion": 1_800, "sounds": 3_000}
+"""How many latents each bank holds."""
+
+
+def train_image_vae(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The autoencoder of pictures and film frames."""
+    torch.manual_seed(SEED)
+    vae = vaes.picture_autoencoder().to(memory_format=torch.channels_last)
+    batch = vaes.picture_batches(SEED, BATCH["image-vae"])
+    loss = vaes.autoencoder_loss(vae, lean=4.0)
+    return fit({"autoencoder": vae}, batch, loss, schedule, work / "image-vae",
+               title="picture autoencoder", seconds=seconds)  # fmt: skip
+
+
+def train_audio_vae(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The autoencoder of spectrograms."""
+    torch.manual_seed(SEED)
+    vae = vaes.spectrogram_autoencoder().to(memory_format=torch.channels_last)
+    source = latents.heard(SEED)()
+    pool = torch.stack([next(source)[0] for _ in range(600)])  # (600, 1, 64, 128)
+
+    def batch(step: int) -> Tensor:
+        rows = rng(SEED, step).choices(range(len(pool)), k=BATCH["audio-vae"])
+        return pool[rows]
+
+    loss = vaes.autoencoder_loss(vae, lean=1.0)
+    return fit({"autoencoder": vae}, batch, loss, schedule, work / "audio-vae",
+               title="spectrogram autoencoder", seconds=seconds)  # fmt: skip
+
+
+def image_vae(work: Path) -> AutoencoderKL:
+    """The picture autoencoder as far as it is trained, frozen, its scale set."""
+    vae = vaes.picture_autoencoder()
+    averaged(work / "image-vae", {"autoencoder": vae})
+    source = latents.scenes(SEED + 1)()
+    vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+    return decoders.frozen(vae)  # type: ignore[return-value]
+
+
+def audio_vae(work: Path) -> AutoencoderKL:
+    """The spectrogram autoencoder as far as it is trained, frozen, its scale set."""
+    vae = vaes.spectrogram_autoencoder()
+    averaged(work / "audio-vae", {"autoencoder": vae})
+    source = latents.heard(SEED + 1)()
+    vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+    return decoders.frozen(vae)  # type: ignore[return-value]
+
+
+def bank(work: Path, name: str) -> Bank:
+    """The bank of that name, built where it isn't there yet."""
+    examples = {
+        "objects": latents.single_objects,
+        "scenes": latents.scenes,
+        "motion": latents.moving,
+        "sounds": latents.heard,
+    }[name](SEED + 2)
+    file = work / f"{name}.latents.safetensors"
+    vae = audio_vae(work) if name == "sounds" else image_vae(work)
+    return latents.build(file, vae, examples, BANK[name])
+
+
+def train_objects(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The picture decoder on single objects of 32x32 pixels."""
+    words, unet = _fresh(4, (16, 16))
+    banks = [(bank(work, "objects"), 1.0)]
+    return fit({"words": words, "unet": unet},
+               decoders.batches(banks, BATCH["objects"], SEED),
+               decoders.diffusion_loss(unet, words), schedule, work / "objects",
+               title="picture decoder: objects", seconds=seconds)  # fmt: skip
+
+
+def train_scenes(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The picture decoder on whole scenes, and on films' frames with their captions."""
+    words, unet = _fresh(4, (16, 16))
+    averaged(work / "objects", {"words": words, "unet": unet})
+    banks = [
+        (bank(work, "scenes"), 0.7),
+        (decoders.frames(bank(work, "motion")), 0.15),
+        (bank(work, "objects"), 0.15),
+    ]
+    return fit({"words": words, "unet": unet},
+               decoders.batches(banks, BATCH["scenes"], SEED + 1),
+               decoders.diffusion_loss(unet, words), schedule, work / "scenes",
+               title="picture decoder: scenes", seconds=seconds)  # fmt: skip
+
+
+def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The film decoder: a motion adapter on the frozen picture decoder."""
+    words, unet = _drawing(work)
+    torch.manual_seed(SEED)
+    moving = decoders.only_motion(UNetMotionModel.from_unet2d(unet, decoders.motion_adapter()))
+    banks = [(bank(work, "motion"), 1.0)]
+    return fit({"unet": moving},
+               decoders.batches(banks, BATCH["motion"], SEED),
+               decoders.diffusion_loss(moving, words), schedule, work / "motion",
+               title="film decoder: motion", seconds=seconds)  # fmt: skip
+
+
+def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The sound decoder."""
+    words, unet = _fresh(*_SOUND)
+    banks = [(bank(work, "sounds"), 1.0)]
+    return fit({"words": words, "unet": unet},
+               decoders.batches(banks, BATCH["sounds"], SEED),
+               decoders.diffusion_loss(unet, words), schedule, work / "sounds",
+               title="sound decoder", seconds=seconds)  # fmt: skip
+
+
+TRAININGS: Mapping[str, Callable[[Path, Schedule, float | None], Outcome]] = {
+    "image-vae": train_image_vae,
+    "objects": train_objects,
+    "scenes": train_scenes,
+    "motion": train_motion,
+    "audio-vae": train_audio_vae,
+    "sounds": train_sounds,
+}
+
+
+def picture_decoder(work: Path) -> DiffusionDecoder:
+    """The picture decoder as far as it is trained."""
+    return decoders.picture_decoder(image_vae(work), *_drawing(work))
+
+
+def film_decoder(work: Path) -> DiffusionDecoder:
+    """The film decoder as far as it is trained."""
+    pictures = picture_decoder(work)
+    adapter = decoders.motion_adapter()
+    moving = UNetMotionModel.from_unet2d(pictures.pipeline.unet, adapter)
+    decoders.only_motion(moving)
+    averaged(work / "motion", {"unet": moving})
+    state = {k: v for k, v in moving.state_dict().items() if "motion_modules" in k}
+    adapter.load_state_dict(state)
+    return decoders.film_decoder(pictures, adapter.eval())
+
+
+def sound_decoder(work: Path) -> DiffusionDecoder:
+    """The sound decoder as far as it is trained."""
+    words, unet = _fresh(*_SOUND)
+    averaged(work / "sounds", {"words": words, "unet": unet})
+    return decoders.sound_decoder(
+        audio_vae(work), decoders.frozen(words), decoders.frozen(unet)  # type: ignore[arg-type]
+    )
+
+
+_SOUND = (8, (8, 16))
+"""Channels and size of a sound's latents."""
+
+
+def _fresh(channels: int, size: tuple[int, int]) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    torch.manual_seed(SEED)
+    words = decoders.text_encoder(len(decoders.caption_tokenizer()))
+    unet = decoders.unet(channels, size).to(memory_format=torch.channels_last)
+    return words, unet
+
+
+def _drawing(work: Path) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+    """The newest picture decoder of the work directory, frozen."""
+    words, unet = _fresh(4, (16, 16))
+    for run in ("scenes", "objects"):
+        if (work / run / "last.safetensors").exists():
+            averaged(work / run, {"words": words, "unet": unet})
+            return decoders.frozen(words), decoders.frozen(unet)  # type: ignore[return-value]
+    raise WeightsError(f"{work} has no trained picture decoder: train `objects` first.")
