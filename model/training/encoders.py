@@ -15,6 +15,7 @@ Shape legend: B media of one modality, N of all, n tokens, W width, J joint widt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,7 +92,8 @@ def tokens_and_vectors(encoder: ImageBind, modality: Modality, x: Tensor) -> tup
     branch = "audio" if modality == "audio" else "vision"
     flat = x if modality == "image" else x.flatten(0, 1)  # (B C, ...)
     states = encoder.modality_trunks[branch](encoder.modality_preprocessors[branch](flat))
-    norm, first, project = encoder.modality_heads[branch]  # type: ignore[misc]
+    head: Any = encoder.modality_heads[branch]
+    norm, first, project = head
     states = norm(states)
     vectors = F.normalize(project(first(states)), dim=-1)
     tokens: Tensor = states[:, 1:]

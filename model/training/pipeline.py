@@ -17,18 +17,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heliograph.model.training.loop import Outcome, Schedule, averaged, fit, rng
+from heliograph.model.training.loop import Outcome, averaged, fit, rng
 from heliograph.model.training.presets import Preset, preset
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from heliograph.model.encoders.imagebind import ImageBind
+    from heliograph.model.language import LanguageModel
 
 
 def tokenizer(work: Path, settings: Preset) -> PreTrainedTokenizerFast:
@@ -95,8 +95,34 @@ def encoder(work: Path, settings: Preset) -> ImageBind:
     return read.eval().requires_grad_(False)
 
 
+def train_language(work: Path, settings: Preset, seconds: float | None) -> Outcome:
+    """The base language model, on text alone."""
+    from heliograph.model.training.language import conversations, fresh, language_loss
+
+    model = fresh(tokenizer(work, settings), settings.language, settings.seed)
+    return fit(
+        {"language": model},
+        conversations(model, settings.batches.dialogues, settings.seed),
+        language_loss(model),
+        settings.language_schedule,
+        work / "language",
+        title="language",
+        seconds=seconds,
+    )
+
+
+def language(work: Path, settings: Preset) -> LanguageModel:
+    """The base language model as far as it is trained."""
+    from heliograph.model.training.language import fresh
+
+    model = fresh(tokenizer(work, settings), settings.language, settings.seed)
+    averaged(work / "language", {"language": model})
+    return model
+
+
 TRAININGS: Mapping[str, Callable[[Path, Preset, float | None], Outcome]] = {
     "encoders": train_encoders,
+    "language": train_language,
 }
 
 
@@ -118,9 +144,7 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"{len(tokenizer(chosen.work, settings))} tokens")
         return
     if chosen.steps:
-        field = f"{chosen.training}_schedule"
-        schedule: Schedule = replace(getattr(settings, field), steps=chosen.steps)
-        settings = replace(settings, **{field: schedule})
+        settings = settings.lasting(chosen.training, chosen.steps)
     seconds = 60 * chosen.minutes if chosen.minutes else None
     outcome = TRAININGS[chosen.training](chosen.work, settings, seconds)
     print(outcome)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.errors import InputError
@@ -79,6 +80,12 @@ class Preset:
     encode_schedule: Schedule = Schedule(1000, 1.5e-3, warmup=50, ema=0.99)
     decode_schedule: Schedule = Schedule(1000, 1e-3, warmup=50, ema=0.99)
     instruct_schedule: Schedule = Schedule(800, 6e-4, warmup=50, ema=0.99)
+
+    def lasting(self, training: str, steps: int) -> Preset:
+        """The same with so many steps of one training."""
+        schedule: Schedule = getattr(self, f"{training}_schedule")
+        changes: dict[str, Any] = {f"{training}_schedule": replace(schedule, steps=steps)}
+        return replace(self, **changes)
 
     def encoder(self, vocabulary: int, end: int) -> ImageBindConfig:
         """Sizes of the encoder, whose text branch reads the language model's tokens."""

@@ -1,0 +1,146 @@
+"""From the world's dialogues to rows of a training batch.
+
+A dialogue's media stay scenes until here: the base language model reads each as its
+caption in words between the markers of a medium, the later stages as the encoder's patch
+tokens. Dialogues of about the same length share a batch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from heliograph.model.batching import Batch, TrainingSample
+from heliograph.model.encoders import Encoder
+from heliograph.model.encoders.preprocess import stack
+from heliograph.model.language import LanguageModel
+from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
+from heliograph.model.primer import scenes
+from heliograph.model.primer.dialogues import Called, Dialogue, Made, Shown
+from heliograph.model.primer.render import render
+from heliograph.model.prompts import build_row
+from heliograph.model.training.loop import rng
+
+GROUP = 4
+"""So many batches are drawn together and sorted by length."""
+
+
+def batches_of(
+    draw: Callable[[random.Random], Dialogue], size: int, seed: int
+) -> Callable[[int], list[Dialogue]]:
+    """The dialogues of each step: a function of ``seed`` and the step alone."""
+    drawn: dict[int, list[list[Dialogue]]] = {}
+
+    def batch(step: int) -> list[Dialogue]:
+        group, index = divmod(step, GROUP)
+        if group not in drawn:
+            chance = rng(seed, group)
+            dialogues = sorted((draw(chance) for _ in range(GROUP * size)), key=_length)
+            batches = [dialogues[i * size : (i + 1) * size] for i in range(GROUP)]
+            chance.shuffle(batches)
+            drawn.clear()
+            drawn[group] = batches
+        return drawn[group][index]
+
+    return batch
+
+
+def messages(dialogue: Dialogue) -> tuple[Message, ...]:
+    """The dialogue as a conversation; its media have captions but no bytes."""
+    said: list[Message] = []
+    for turn in dialogue.turns:
+        said.append(Message("user", tuple(map(_part, turn.user))))
+        said.append(Message("assistant", tuple(map(_part, turn.assistant))))
+    return tuple(said)
+
+
+def shown(dialogue: Dialogue) -> list[Shown]:
+    """The media that the user sends, in order."""
+    return [part for turn in dialogue.turns for part in turn.user if isinstance(part, Shown)]
+
+
+def worded(language: LanguageModel, dialogues: Sequence[Dialogue]) -> Batch:
+    """A batch on text alone: ``<Img> a small dog … </Img>`` stands for the medium."""
+    context = language.context
+    rows = []
+    for dialogue in dialogues:
+        row = build_row(
+            language,
+            messages(dialogue),
+            lambda media: torch.tensor(language.encode_text(media.caption or "")),
+            lambda modality, length: length,
+            reply=False,
+        )
+        for place in row.places:
+            row.ids[place.start : place.start + place.length] = place.features.tolist()
+        rows.append(row)
+    longest = min(context, max(len(row.ids) for row in rows))
+    ids = torch.full((len(rows), longest), language.pad)
+    mask = torch.zeros(len(rows), longest, dtype=torch.long)
+    where: list[tuple[int, int]] = []
+    for index, row in enumerate(rows):
+        kept = row.ids[:longest]
+        ids[index, : len(kept)] = torch.tensor(kept)
+        mask[index, : len(kept)] = 1
+        where += [(index, at - 1) for at in range(1, len(kept)) if row.learn[at]]
+    at = torch.tensor(where)  # (N, 2)
+    targets = ids[at[:, 0], at[:, 1] + 1]
+    return Batch(ids, mask, at[:, 0], at[:, 1], targets, (), ())
+
+
+class Looker:
+    """Renders what dialogues show and reads it with a frozen encoder."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encoder = encoder
+
+    @torch.no_grad()
+    def samples(self, dialogues: Sequence[Dialogue]) -> list[TrainingSample]:
+        """Conversations with the features of their media."""
+        clips: dict[Modality, list[tuple[tuple[int, int], Tensor]]] = {}
+        for i, dialogue in enumerate(dialogues):
+            for j, part in enumerate(shown(dialogue)):
+                prepared = self.encoder.prepare(render(part.scene, part.seed))
+                clips.setdefault(scenes.modality(part.scene), []).append(((i, j), prepared))
+        features: dict[tuple[int, int], tuple[Modality, Tensor]] = {}
+        for modality, found in clips.items():
+            read = self.encoder.patches(modality, stack([x for _, x in found]))  # (k, n, We)
+            features |= {at: (modality, x) for (at, _), x in zip(found, read, strict=True)}
+        return [
+            TrainingSample(
+                messages(dialogue), [features[i, j] for j in range(len(shown(dialogue)))]
+            )
+            for i, dialogue in enumerate(dialogues)
+        ]
+
+
+def _part(part: str | Shown | Made | Called) -> Part:
+    match part:
+        case str():
+            return Text(part)
+        case Called():
+            return ToolCall(part.name, part.args, part.result)
+    return Media(scenes.modality(part.scene), "", b"", scenes.caption(part.scene))
+
+
+def _length(dialogue: Dialogue) -> float:
+    """About how many tokens it has."""
+    total = 0.0
+    for turn in dialogue.turns:
+        for part in (*turn.user, *turn.assistant):
+            match part:
+                case str():
+                    total += len(part) / 4
+                case Called():
+                    total += 25
+                case Shown():
+                    total += 14
+                case Made():
+                    total += 12 + _RUNS[scenes.modality(part.scene)]
+    return total
+
+
+_RUNS: Mapping[Modality, int] = {"image": 4, "audio": 8, "video": 24}
