@@ -8,7 +8,7 @@ tokens. Dialogues of about the same length share a batch.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -21,24 +21,34 @@ from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCal
 from heliograph.model.primer import scenes
 from heliograph.model.primer.dialogues import Called, Dialogue, Made, Shown
 from heliograph.model.primer.render import render
-from heliograph.model.prompts import build_row
+from heliograph.model.prompts import Row, build_row
 from heliograph.model.training.loop import rng
 
-GROUP = 4
+GROUP = 8
 """So many batches are drawn together and sorted by length."""
 
 
 def batches_of(
-    draw: Callable[[random.Random], Dialogue], size: int, seed: int
+    draw: Callable[[random.Random], Dialogue],
+    length: Callable[[Dialogue], int],
+    size: int,
+    seed: int,
 ) -> Callable[[int], list[Dialogue]]:
-    """The dialogues of each step: a function of ``seed`` and the step alone."""
+    """The dialogues of each step: a function of ``seed`` and the step alone.
+
+    Args:
+        draw: gives a dialogue.
+        length: its length in tokens; see ``length_in``.
+        size: dialogues of a batch.
+        seed: of the whole training.
+    """
     drawn: dict[int, list[list[Dialogue]]] = {}
 
     def batch(step: int) -> list[Dialogue]:
         group, index = divmod(step, GROUP)
         if group not in drawn:
             chance = rng(seed, group)
-            dialogues = sorted((draw(chance) for _ in range(GROUP * size)), key=_length)
+            dialogues = sorted((draw(chance) for _ in range(GROUP * size)), key=length)
             batches = [dialogues[i * size : (i + 1) * size] for i in range(GROUP)]
             chance.shuffle(batches)
             drawn.clear()
@@ -62,22 +72,29 @@ def shown(dialogue: Dialogue) -> list[Shown]:
     return [part for turn in dialogue.turns for part in turn.user if isinstance(part, Shown)]
 
 
+def worded_row(language: LanguageModel, dialogue: Dialogue) -> Row:
+    """A dialogue on text alone: ``<Img>a small dog …</Img>`` stands for the medium."""
+    row = build_row(
+        language,
+        messages(dialogue),
+        lambda media: torch.tensor(language.encode_text(media.caption or "")),
+        lambda modality, length: length,
+        reply=False,
+    )
+    for place in row.places:
+        row.ids[place.start : place.start + place.length] = place.features.tolist()
+    return row
+
+
+def length_in(language: LanguageModel) -> Callable[[Dialogue], int]:
+    """How many tokens a dialogue has in words, which is about what it has with media."""
+    return lambda dialogue: len(worded_row(language, dialogue).ids)
+
+
 def worded(language: LanguageModel, dialogues: Sequence[Dialogue]) -> Batch:
-    """A batch on text alone: ``<Img> a small dog … </Img>`` stands for the medium."""
-    context = language.context
-    rows = []
-    for dialogue in dialogues:
-        row = build_row(
-            language,
-            messages(dialogue),
-            lambda media: torch.tensor(language.encode_text(media.caption or "")),
-            lambda modality, length: length,
-            reply=False,
-        )
-        for place in row.places:
-            row.ids[place.start : place.start + place.length] = place.features.tolist()
-        rows.append(row)
-    longest = min(context, max(len(row.ids) for row in rows))
+    """A batch on text alone, cut at the end of the context."""
+    rows = [worded_row(language, dialogue) for dialogue in dialogues]
+    longest = min(language.context, max(len(row.ids) for row in rows))
     ids = torch.full((len(rows), longest), language.pad)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)
     where: list[tuple[int, int]] = []
@@ -124,23 +141,3 @@ def _part(part: str | Shown | Made | Called) -> Part:
         case Called():
             return ToolCall(part.name, part.args, part.result)
     return Media(scenes.modality(part.scene), "", b"", scenes.caption(part.scene))
-
-
-def _length(dialogue: Dialogue) -> float:
-    """About how many tokens it has."""
-    total = 0.0
-    for turn in dialogue.turns:
-        for part in (*turn.user, *turn.assistant):
-            match part:
-                case str():
-                    total += len(part) / 4
-                case Called():
-                    total += 25
-                case Shown():
-                    total += 14
-                case Made():
-                    total += 12 + _RUNS[scenes.modality(part.scene)]
-    return total
-
-
-_RUNS: Mapping[Modality, int] = {"image": 4, "audio": 8, "video": 24}

@@ -18,7 +18,7 @@ from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
 from heliograph.model.language import LanguageModel
 from heliograph.model.primer import dialogues
-from heliograph.model.training.conversations import batches_of, worded
+from heliograph.model.training.conversations import batches_of, length_in, worded
 from heliograph.model.training.loop import Losses
 from heliograph.model.training.presets import LanguageSizes
 
@@ -48,7 +48,7 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
 
 def conversations(language: LanguageModel, size: int, seed: int) -> Callable[[int], Batch]:
     """The batches of each step: all tasks by their weights, in all languages."""
-    drawn = batches_of(dialogues.sample, size, seed)
+    drawn = batches_of(dialogues.sample, length_in(language), size, seed)
     return lambda step: worded(language, drawn(step))
 
 
