@@ -1,0 +1,49 @@
+"""``python -m benchmarks``: run the benchmarks and write their figures.
+
+python -m benchmarks                         all of them, to out/bench
+python -m benchmarks imports signal_run      some
+python -m benchmarks --weights DIR           of another core than the bundled one
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.harness import Benchmark, Figure, Settings, save, table
+
+NAMES = ("imports", "signal_run", "batch", "turn_overhead", "latency")
+
+
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help=f"Some of {', '.join(NAMES)}.")] = None,
+    out: Annotated[Path, typer.Option(help="Where bench.json and bench.md go.")] = Path(
+        "out/bench"
+    ),
+    weights: Annotated[
+        Path | None, typer.Option(help="A core's directory, instead of the bundled one.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds of each comparison.")] = 9,
+) -> None:
+    """Measure, print a table, and write it."""
+    from heliograph.model.primer import weights_dir
+
+    settings = Settings(weights or weights_dir(), repeats)
+    console = Console(stderr=True)
+    figures: list[Figure] = []
+    for name in names or NAMES:
+        if name not in NAMES:
+            raise typer.BadParameter(f"There is no benchmark {name!r}; there are {NAMES}.")
+        console.print(f"[bold]{name}[/bold]")
+        measure: Benchmark = importlib.import_module(f"benchmarks.{name}").measure
+        figures += measure(settings)
+        save(figures, out)
+    Console().print(table(figures))
+
+
+if __name__ == "__main__":
+    typer.run(main)
