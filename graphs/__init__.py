@@ -1,0 +1,1 @@
+"""LangGraph state machines: one turn of the conversation (``turn.py``)."""

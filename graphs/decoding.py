@@ -1,0 +1,143 @@
+"""Runs decoders for turns: one decoding at a time for each modality, and what waits is
+decoded together.
+
+The graph decodes the signals of a turn in nodes of their own, side by side, so their
+calls come from several threads; a diffusers pipeline keeps the state of its scheduler
+and can serve one thread only. So the first call for a modality decodes for all that
+have come by then, and the others find their work done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from heliograph.model.errors import (
+    Cancelled,
+    MissingExtra,
+    StoreError,
+    WeightsError,
+)
+from heliograph.model.parts import Media, Modality
+from heliograph.model.signals import Signal
+
+if TYPE_CHECKING:
+    from heliograph.graphs.steps import Core
+
+TOGETHER: dict[Modality, int] = {"image": 8, "audio": 8, "video": 2}
+"""How many media are decoded at once, bounded for the memory of a laptop."""
+GATHER_SECONDS = 0.005
+"""How long the first call waits for those that were started with it."""
+FINAL = (Cancelled, WeightsError, StoreError, MissingExtra)
+"""Errors that end the turn rather than one medium: trying again would bring the same."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One medium to be made, and what came of it: ``media`` or ``error``."""
+
+    signal: Signal
+    seed: int
+    steps: int | None
+    guidance: float | None
+    condition: Literal["signal", "caption"]
+    progress: Callable[[int, int], None]
+    cancelled: Callable[[], bool]
+    media: Media | None = None
+    error: Exception | None = None
+    done: bool = False
+
+    @property
+    def kind(self) -> tuple[Any, ...]:
+        """Jobs of one kind can be decoded together."""
+        return (self.signal.modality, self.steps, self.guidance, self.condition)
+
+
+class Decoding:
+    """The decoders of one core, safe to call from several threads."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._waiting: list[Job] = []
+        self._mutex = threading.Lock()
+        self._loading = threading.Lock()
+        self._turns: dict[Modality, threading.Lock] = defaultdict(threading.Lock)
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Do the jobs; returns when each of them has its media or its error.
+
+        Raises:
+            Cancelled: a job was cancelled.
+            WeightsError: a decoder's weights can't be loaded.
+            StoreError: there is no room for the result.
+        """
+        with self._mutex:
+            self._waiting += jobs
+        for job in jobs:
+            with self._mutex:
+                turn = self._turns[job.signal.modality]
+            with turn:
+                if not job.done:
+                    time.sleep(GATHER_SECONDS)
+                    self._decode(self._take(job))
+        for job in jobs:
+            if isinstance(job.error, FINAL):
+                raise job.error
+
+    def _take(self, first: Job) -> list[Job]:
+        """The job and those that wait and can be decoded with it."""
+        with self._mutex:
+            others = [job for job in self._waiting if job.kind == first.kind and job is not first]
+            group = [first, *others][: TOGETHER[first.signal.modality]]
+            self._waiting = [job for job in self._waiting if job not in group]
+        return group
+
+    def _decode(self, group: list[Job]) -> None:
+        """Try together, then those that have nothing each alone."""
+        self._try(group)
+        for job in group:
+            if job.error is not None and not isinstance(job.error, FINAL):
+                self._try([job])
+            job.done = True
+
+    def _try(self, group: list[Job]) -> None:
+        try:
+            for job, media in zip(group, self._media(group), strict=True):
+                job.media, job.error = media, None
+        except Exception as error:  # whatever a pipeline raises: the answer goes on without it
+            for job in group:
+                job.error = error
+
+    def _media(self, group: list[Job]) -> list[Media]:
+        import torch
+
+        from heliograph.model.media import write
+
+        first = group[0]
+        with self._loading:
+            decoder = self._core.decoder(first.signal.modality)
+        if first.condition == "signal":
+            conditions = [self._core.condition(job.signal) for job in group]
+            condition = torch.stack(conditions)  # (B, tokens, width)
+        else:
+            condition = decoder.encode_condition([job.signal.caption for job in group])
+
+        def progress(step: int, total: int) -> None:
+            for job in group:
+                job.progress(step, total)
+
+        clips = decoder.decode(
+            condition,
+            seeds=[job.seed for job in group],
+            steps=first.steps,
+            guidance=first.guidance,
+            progress=progress,
+            cancelled=lambda: any(job.cancelled() for job in group),
+        )
+        return [
+            write(clip, caption=job.signal.caption) for clip, job in zip(clips, group, strict=True)
+        ]
