@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from heliograph.model.batching import Batch, TrainingSample
+from heliograph.model.batching import Batch, RunGroup, TrainingSample
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.language import LanguageModel
@@ -105,7 +105,7 @@ def worded(language: LanguageModel, dialogues: Sequence[Dialogue]) -> Batch:
         where += [(index, at - 1) for at in range(1, len(kept)) if row.learn[at]]
     at = torch.tensor(where)  # (N, 2)
     targets = ids[at[:, 0], at[:, 1] + 1]
-    return Batch(ids, mask, at[:, 0], at[:, 1], targets, (), ())
+    return Batch(ids, mask, at[:, 0], at[:, 1], targets, (), _runs(language, rows, longest))
 
 
 class Looker:
@@ -141,3 +141,22 @@ def _part(part: str | Shown | Made | Called) -> Part:
         case Called():
             return ToolCall(part.name, part.args, part.result)
     return Media(scenes.modality(part.scene), "", b"", scenes.caption(part.scene))
+
+
+def _runs(language: LanguageModel, rows: Sequence[Row], longest: int) -> tuple[RunGroup, ...]:
+    """The signal runs that lie within the context, by modality."""
+    groups: list[RunGroup] = []
+    for modality, tokens in language.table.runs.items():
+        found = [
+            (index, run)
+            for index, row in enumerate(rows)
+            for run in row.runs
+            if run.modality == modality and run.start + len(tokens) <= longest
+        ]
+        if found:
+            starts = torch.tensor([[run.start] for _, run in found])  # (k, 1)
+            captions = tuple(run.caption for _, run in found)
+            where = torch.tensor([[index] for index, _ in found])
+            columns = starts + torch.arange(len(tokens))  # (k, n)
+            groups.append(RunGroup(modality, captions, where, columns))
+    return tuple(groups)

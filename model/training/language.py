@@ -3,22 +3,29 @@
 Media that a user shows are their captions in words, media that the assistant makes are
 whole spans. So the model knows how to answer before it sees or makes anything: stage 1
 has only to turn media into embeddings that it reads as such words, and stage 2 to turn
-the runs' states into conditions.
+the runs' states into conditions. For that the states have to carry the caption, and the
+next words don't ask it of them: a small head (``Recall``), thrown away after training,
+reads the caption's words back from each run.
+
+Shape legend: k runs of n tokens, W the model's width, L words of a caption.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
 from heliograph.model.language import LanguageModel
+from heliograph.model.parts import Modality
 from heliograph.model.primer import dialogues
 from heliograph.model.training.conversations import batches_of, length_in, worded
+from heliograph.model.training.decoders import LENGTH, caption_tokenizer
 from heliograph.model.training.loop import Losses
 from heliograph.model.training.presets import LanguageSizes
 
@@ -52,13 +59,48 @@ def conversations(language: LanguageModel, size: int, seed: int) -> Callable[[in
     return lambda step: worded(language, drawn(step))
 
 
-def language_loss(language: LanguageModel) -> Callable[[Batch, torch.Generator], Losses]:
-    """Cross-entropy on what the assistant says."""
+class Recall(nn.Module):
+    """Reads the words of a caption back from the states of its signal run."""
+
+    def __init__(self, language: LanguageModel) -> None:
+        super().__init__()
+        words = caption_tokenizer()
+        width = language.width
+        self._ids = lambda captions: (
+            words(
+                list(captions), padding="max_length", max_length=LENGTH, return_tensors="pt"
+            ).input_ids
+        )
+        self.queries = nn.ParameterDict(
+            {m: nn.Parameter(torch.randn(LENGTH, width)) for m in language.table.runs}
+        )
+        self.positions = nn.ParameterDict(
+            {m: nn.Parameter(torch.randn(len(r), width)) for m, r in language.table.runs.items()}
+        )
+        self.words = nn.Linear(width, len(words))
+
+    def forward(self, modality: Modality, hidden: Tensor, captions: Sequence[str]) -> Tensor:
+        """States (k, n, W) -> the mean cross-entropy of the captions' words."""
+        keys = hidden + self.positions[modality]
+        weights = self.queries[modality] @ keys.transpose(1, 2) * hidden.shape[-1] ** -0.5
+        read = weights.softmax(-1) @ keys  # (k, L, W)
+        logits = self.words(read).flatten(0, 1)  # (k L, words)
+        return F.cross_entropy(logits, self._ids(captions).flatten(), ignore_index=0)
+
+
+def language_loss(
+    language: LanguageModel, recall: Recall, weight: float = 0.3
+) -> Callable[[Batch, torch.Generator], Losses]:
+    """Cross-entropy on what the assistant says, and ``weight`` times that of the recall."""
     core = AnyToAny(language, {}, {})
 
     def loss(batch: Batch, generator: torch.Generator) -> Losses:
         outputs = core(batch)
+        found = outputs.stacked.items()
+        lost = [recall(modality, group.hidden, group.captions) for modality, group in found]
+        recalled = torch.stack(lost).mean() if lost else torch.zeros(())
         right: Tensor = outputs.correct / outputs.count
-        return {"loss": outputs.loss, "right": right}
+        total = outputs.loss + weight * recalled
+        return {"loss": total, "words": outputs.loss, "recall": recalled, "right": right}
 
     return loss

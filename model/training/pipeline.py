@@ -97,13 +97,14 @@ def encoder(work: Path, settings: Preset) -> ImageBind:
 
 def train_language(work: Path, settings: Preset, seconds: float | None) -> Outcome:
     """The base language model, on text alone."""
-    from heliograph.model.training.language import conversations, fresh, language_loss
+    from heliograph.model.training.language import Recall, conversations, fresh, language_loss
 
     model = fresh(tokenizer(work, settings), settings.language, settings.seed)
+    recall = Recall(model)
     return fit(
-        {"language": model},
+        {"language": model, "recall": recall},
         conversations(model, settings.batches.dialogues, settings.seed),
-        language_loss(model),
+        language_loss(model, recall),
         settings.language_schedule,
         work / "language",
         title="language",
@@ -113,10 +114,10 @@ def train_language(work: Path, settings: Preset, seconds: float | None) -> Outco
 
 def language(work: Path, settings: Preset) -> LanguageModel:
     """The base language model as far as it is trained."""
-    from heliograph.model.training.language import fresh
+    from heliograph.model.training.language import Recall, fresh
 
     model = fresh(tokenizer(work, settings), settings.language, settings.seed)
-    averaged(work / "language", {"language": model})
+    averaged(work / "language", {"language": model, "recall": Recall(model)})
     return model
 
 
