@@ -15,7 +15,6 @@ that generates in ``generation.py``.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -38,6 +37,7 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
+from heliograph.model.shelf import NAMES, Shelf
 from heliograph.model.signals import Event, Signal, SignalSpec
 
 if TYPE_CHECKING:
@@ -67,12 +67,7 @@ class AnyToAny(nn.Module):
         self.language = language
         self.inputs = nn.ModuleDict({str(m): module for m, module in inputs.items()})
         self.outputs = nn.ModuleDict({str(m): module for m, module in outputs.items()})
-        self._directory: Path | None = None
-        self._encoder_names: dict[str, tuple[Modality, ...]] = {}
-        self._decoder_names: tuple[Modality, ...] = ()
-        # Plain dictionaries: torch doesn't look for parameters in them.
-        self._encoders: dict[str, Encoder] = {}
-        self._decoders: dict[Modality, DiffusionDecoder] = {}
+        self.shelf = Shelf({}, ())
 
     @classmethod
     def build(
@@ -93,10 +88,7 @@ class AnyToAny(nn.Module):
             decoders: by modality.
         """
         core = cls(language, inputs, outputs)
-        core._encoders = dict(encoders or {})
-        core._encoder_names = {n: tuple(e.modalities) for n, e in core._encoders.items()}
-        core._decoders = dict(decoders or {})
-        core._decoder_names = tuple(core._decoders)
+        core.shelf = Shelf.of(encoders or {}, decoders or {})
         return core
 
     # --- what it can do
@@ -228,7 +220,7 @@ class AnyToAny(nn.Module):
         projection = self._input(modality)
         if features != projection.config.encoder_tokens:
             raise InputError(
-                f"Features of {features} tokens were given for {_NAMES[modality]}; these "
+                f"Features of {features} tokens were given for {NAMES[modality]}; these "
                 f"weights read {projection.config.encoder_tokens}."
             )
         return projection.config.out_tokens
@@ -242,10 +234,8 @@ class AnyToAny(nn.Module):
             InputError: there is none.
             WeightsError: its files are missing or damaged.
         """
-        name = next((n for n, known in self._encoder_names.items() if modality in known), None)
-        if name is None or modality not in self.inputs:
-            raise InputError(f"These weights can't read {_NAMES[modality]}.")
-        return self._named_encoder(name)
+        self._input(modality)
+        return self.shelf.encoder_for(modality, self.device)
 
     def decoder(self, modality: Modality) -> DiffusionDecoder:
         """The decoder that makes a modality.
@@ -254,15 +244,7 @@ class AnyToAny(nn.Module):
             InputError: there is none.
             WeightsError: its files are missing or damaged.
         """
-        if modality not in self._decoder_names:
-            raise InputError(f"These weights can't make {_NAMES[modality]}.")
-        if modality not in self._decoders:
-            from heliograph.model.decoders import DiffusionDecoder
-
-            assert self._directory is not None
-            folder = self._directory / "decoders" / modality
-            self._decoders[modality] = DiffusionDecoder.from_pretrained(folder)
-        return self._decoders[modality]
+        return self.shelf.decoder(modality, self.device)
 
     # --- files
 
@@ -277,12 +259,7 @@ class AnyToAny(nn.Module):
 
         directory.mkdir(parents=True, exist_ok=True)
         self.language.save_pretrained(directory / "language", dtype)
-        for name in self._encoder_names:
-            encoder = copy.deepcopy(self._named_encoder(name))
-            _module(encoder).to(dtype)
-            encoder.save_pretrained(directory / "encoders" / name)
-        for modality in self._decoder_names:
-            self.decoder(modality).save_pretrained(directory / "decoders" / modality)
+        self.shelf.save(directory, dtype, self.device)
         state = {
             f"{side}.{name}": tensor.detach().to("cpu", dtype).contiguous()
             for side, modules in (("inputs", self.inputs), ("outputs", self.outputs))
@@ -332,6 +309,12 @@ class AnyToAny(nn.Module):
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
             ) from error
+        counts = {spec.modality: spec.count for spec in specs}
+        if any(counts.get(m) != projection.signal_tokens for m, projection in outputs.items()):
+            raise WeightsError(
+                f"The weights are damaged: in {directory / 'config.json'} the signal runs and "
+                "the output projections differ in length."
+            )
         language = LanguageModel.from_pretrained(
             directory / "language", specs, device=device, dtype=dtype
         )
@@ -339,37 +322,26 @@ class AnyToAny(nn.Module):
         core._load_projections(directory / "projections.safetensors")
         core.inputs.to(device, dtype)
         core.outputs.to(device, dtype)
-        core._directory = directory
-        core._encoder_names, core._decoder_names = encoders, decoders
+        core.shelf = Shelf(encoders, decoders, directory)
         for name in load or ():
             if name in encoders:
-                core._named_encoder(name)
+                core.shelf.encoder(name, core.device)
             else:
                 core.decoder(name)  # type: ignore[arg-type]
         return core.eval()
 
     # --- inside
 
-    def _named_encoder(self, name: str) -> Encoder:
-        if name not in self._encoders:
-            from heliograph.model.encoders import load_encoder
-
-            assert self._directory is not None
-            encoder = load_encoder(self._directory / "encoders" / name)
-            _module(encoder).to(self.device)
-            self._encoders[name] = encoder
-        return self._encoders[name]
-
     def _input(self, modality: Modality) -> InputProjection:
         if modality not in self.inputs:
-            raise InputError(f"These weights can't read {_NAMES[modality]}.")
+            raise InputError(f"These weights can't read {NAMES[modality]}.")
         projection = self.inputs[modality]
         assert isinstance(projection, InputProjection)
         return projection
 
     def _output(self, modality: Modality) -> OutputProjection:
         if modality not in self.outputs:
-            raise InputError(f"These weights can't make {_NAMES[modality]}.")
+            raise InputError(f"These weights can't make {NAMES[modality]}.")
         projection = self.outputs[modality]
         assert isinstance(projection, OutputProjection)
         return projection
@@ -378,10 +350,10 @@ class AnyToAny(nn.Module):
         return {
             "format": FORMAT,
             "signals": {spec.modality: spec.count for spec in self.language.table.specs},
-            "encoders": {name: list(known) for name, known in self._encoder_names.items()},
+            "encoders": {name: list(known) for name, known in self.shelf.encoders.items()},
             "inputs": {m: asdict(self._input(m).config) for m in self.sees},
             "outputs": {m: _sizes(self._output(m)) for m in self.makes},
-            "decoders": list(self._decoder_names),
+            "decoders": list(self.shelf.decoders),
         }
 
     def _load_projections(self, path: Path) -> None:
@@ -394,14 +366,6 @@ class AnyToAny(nn.Module):
             self.load_state_dict(state, strict=False)
         except RuntimeError as error:
             raise WeightsError(f"{path} doesn't fit config.json: shapes differ.") from error
-
-
-_NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
-
-
-def _module(encoder: Encoder) -> nn.Module:
-    assert isinstance(encoder, nn.Module)
-    return encoder
 
 
 def _sizes(projection: OutputProjection) -> dict[str, int]:

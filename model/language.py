@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -199,7 +200,8 @@ class LanguageModel(nn.Module):
             lora_dropout=dropout,
             target_modules=list(targets),
         )
-        self._adapter = (get_peft_model(self.model, config),)
+        with _quiet():
+            self._adapter = (get_peft_model(self.model, config),)
 
     @property
     def has_lora(self) -> bool:
@@ -234,6 +236,7 @@ class LanguageModel(nn.Module):
         with _quiet():
             self.model.save_pretrained(directory, state_dict=state)
             self.tokenizer.save_pretrained(directory)
+        shutil.rmtree(directory / "adapter", ignore_errors=True)  # an earlier save's
         for adapter in self._adapter:
             _save_adapter(adapter, directory / "adapter")
 
@@ -339,7 +342,8 @@ class LanguageModel(nn.Module):
 
         check_folder(directory, "adapter_config.json")
         try:
-            adapter = PeftModel.from_pretrained(self.model, directory, is_trainable=True)
+            with _quiet():
+                adapter = PeftModel.from_pretrained(self.model, directory, is_trainable=True)
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(
                 f"The adapter in {directory} doesn't fit the language model."
@@ -363,7 +367,7 @@ def _save_adapter(adapter: PeftModel, directory: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' progress bars and load reports off the terminal."""
+    """Keep progress bars and load reports of transformers off the terminal."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -371,7 +375,7 @@ def _quiet() -> Iterator[None]:
     logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
-            # transformers' own save_pretrained reads a name that transformers deprecated.
+            # peft reads a name that transformers deprecated.
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
             yield
     finally:

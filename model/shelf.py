@@ -1,0 +1,104 @@
+"""Encoders and decoders of a core: known by name at once, read when they are first used."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from heliograph.model.errors import InputError
+from heliograph.model.parts import Modality
+
+if TYPE_CHECKING:
+    from heliograph.model.decoders import DiffusionDecoder
+    from heliograph.model.encoders import Encoder
+
+NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
+"""Modalities as sentences call them."""
+
+
+@dataclass(eq=False)
+class Shelf:
+    """Parts that stand in ``encoders/<name>/`` and ``decoders/<modality>/`` of a directory."""
+
+    encoders: Mapping[str, tuple[Modality, ...]]
+    """Names, and the modalities that each reads; the first that knows one is taken."""
+    decoders: tuple[Modality, ...]
+    directory: Path | None = None
+    """Where the parts are that aren't loaded yet."""
+    loaded_encoders: dict[str, Encoder] = field(default_factory=dict)
+    loaded_decoders: dict[Modality, DiffusionDecoder] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, encoders: Mapping[str, Encoder], decoders: Mapping[Modality, DiffusionDecoder]
+    ) -> Shelf:
+        """A shelf of parts in memory."""
+        return cls(
+            {name: tuple(encoder.modalities) for name, encoder in encoders.items()},
+            tuple(decoders),
+            None,
+            dict(encoders),
+            dict(decoders),
+        )
+
+    def encoder_for(self, modality: Modality, device: torch.device) -> Encoder:
+        """The encoder that reads a modality.
+
+        Raises:
+            InputError: there is none.
+            WeightsError: its files are missing or damaged.
+        """
+        name = next((n for n, known in self.encoders.items() if modality in known), None)
+        if name is None:
+            raise InputError(f"These weights can't read {NAMES[modality]}.")
+        return self.encoder(name, device)
+
+    def encoder(self, name: str, device: torch.device) -> Encoder:
+        """An encoder by name."""
+        if name not in self.loaded_encoders:
+            from heliograph.model.encoders import load_encoder
+
+            assert self.directory is not None
+            encoder = load_encoder(self.directory / "encoders" / name)
+            _module(encoder).to(device)
+            self.loaded_encoders[name] = encoder
+        return self.loaded_encoders[name]
+
+    def decoder(self, modality: Modality, device: torch.device) -> DiffusionDecoder:
+        """The decoder that makes a modality.
+
+        Raises:
+            InputError: there is none.
+            WeightsError: its files are missing or damaged.
+        """
+        if modality not in self.decoders:
+            raise InputError(f"These weights can't make {NAMES[modality]}.")
+        if modality not in self.loaded_decoders:
+            from heliograph.model.decoders import DiffusionDecoder
+
+            assert self.directory is not None
+            decoder = DiffusionDecoder.from_pretrained(self.directory / "decoders" / modality)
+            decoder.pipeline.to(device)
+            self.loaded_decoders[modality] = decoder
+        return self.loaded_decoders[modality]
+
+    def save(self, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
+        """Write every part; those that aren't loaded yet are read for it."""
+        for name in self.encoders:
+            encoder = copy.deepcopy(self.encoder(name, device))
+            _module(encoder).to("cpu", dtype)
+            encoder.save_pretrained(directory / "encoders" / name)
+        for modality in self.decoders:
+            folder = directory / "decoders" / modality
+            self.decoder(modality, device).save_pretrained(folder, dtype)
+
+
+def _module(encoder: Encoder) -> nn.Module:
+    assert isinstance(encoder, nn.Module)
+    return encoder
