@@ -80,6 +80,8 @@ def seconds(
             way()
     taken: dict[str, list[float]] = {name: [] for name in ways}
     order = list(ways)
+    gc.collect()
+    gc.freeze()  # what is loaded by now is not searched for garbage again and again
     for _ in range(repeats):
         order = [*order[1:], order[0]]
         for name in order:
@@ -87,6 +89,7 @@ def seconds(
             began = time.perf_counter()
             ways[name]()
             taken[name].append(time.perf_counter() - began)
+    gc.unfreeze()
     return taken
 
 
