@@ -78,7 +78,8 @@ def _filters() -> Tensor:
 
 @cache
 def _inverse_filters() -> Tensor:
-    return torch.linalg.pinv(_filters().T)  # (F, M)
+    inverse: Tensor = torch.linalg.pinv(_filters().T)  # (F, M)
+    return inverse
 
 
 @dataclass

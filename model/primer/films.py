@@ -62,9 +62,7 @@ def pose(motion: str, t: float) -> Pose:
     raise KeyError(motion)
 
 
-def film(
-    scene: Film, seed: int, size: int = UNIT, frames: int = FRAMES
-) -> npt.NDArray[np.uint8]:
+def film(scene: Film, seed: int, size: int = UNIT, frames: int = FRAMES) -> npt.NDArray[np.uint8]:
     """Film the scene: (frames, size, size, 3), values 0-255."""
     rng = random.Random(seed)
     dx, dy = rng.randint(-JITTER, JITTER), rng.randint(-JITTER, JITTER)

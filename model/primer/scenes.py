@@ -175,7 +175,7 @@ def every_scene() -> tuple[Scene, ...]:
                 One(a, size, place, background)
                 for size in ("small", "big")
                 for place in PLACE_PHRASES
-            ]  # type: ignore[arg-type]
+            ]
             scenes += [Several(a, count, background) for count in (2, 3)]
             scenes += [Film(a, motion, background) for motion in v.motions]
             scenes += [

@@ -99,7 +99,7 @@ def load() -> Vocabulary:
                 ar=s["ar"],
                 attribute={"count": "count", "rising or falling": "direction", None: None}[
                     s.get("attribute")
-                ],  # type: ignore[arg-type]
+                ],
             )
             for s in audio["sounds"]
         ),

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from diffusers import AutoencoderKL
+from numpy.typing import NDArray
 from torch import Tensor
 
 from heliograph.model.primer import films, pictures
@@ -59,7 +60,7 @@ def picture_batches(seed: int, size: int) -> Callable[[int], Tensor]:
     return batch
 
 
-def _crop(chance: random.Random) -> np.ndarray:
+def _crop(chance: random.Random) -> NDArray[np.uint8]:
     kind = chance.choice((One, One, Several, Pair, Film))
     scene = sample(chance, kind)
     seed = chance.getrandbits(32)
@@ -74,7 +75,8 @@ def _crop(chance: random.Random) -> np.ndarray:
     i = chance.randrange(len(rows))
     top = min(max(int(rows[i]) - chance.randrange(CROP), 0), pictures.UNIT - CROP)
     left = min(max(int(columns[i]) - chance.randrange(CROP), 0), pictures.UNIT - CROP)
-    return picture[top : top + CROP, left : left + CROP]
+    crop: NDArray[np.uint8] = picture[top : top + CROP, left : left + CROP]
+    return crop
 
 
 def autoencoder_loss(

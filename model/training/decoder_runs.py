@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import AutoencoderKL, UNet2DConditionModel, UNetMotionModel
 from torch import Tensor
 from transformers import CLIPTextModel
 
@@ -70,7 +70,7 @@ def image_vae(work: Path) -> AutoencoderKL:
     averaged(work / "image-vae", {"autoencoder": vae})
     source = latents.scenes(SEED + 1)()
     vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
-    return decoders.frozen(vae)  # type: ignore[return-value]
+    return decoders.frozen(vae)
 
 
 def audio_vae(work: Path) -> AutoencoderKL:
@@ -79,7 +79,7 @@ def audio_vae(work: Path) -> AutoencoderKL:
     averaged(work / "audio-vae", {"autoencoder": vae})
     source = latents.heard(SEED + 1)()
     vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
-    return decoders.frozen(vae)  # type: ignore[return-value]
+    return decoders.frozen(vae)
 
 
 def bank(work: Path, name: str) -> Bank:
@@ -174,7 +174,9 @@ def sound_decoder(work: Path) -> DiffusionDecoder:
     words, unet = _fresh(*_SOUND)
     averaged(work / "sounds", {"words": words, "unet": unet})
     return decoders.sound_decoder(
-        audio_vae(work), decoders.frozen(words), decoders.frozen(unet)  # type: ignore[arg-type]
+        audio_vae(work),
+        decoders.frozen(words),
+        decoders.frozen(unet),
     )
 
 
@@ -195,5 +197,5 @@ def _drawing(work: Path) -> tuple[CLIPTextModel, UNet2DConditionModel]:
     for run in ("scenes", "objects"):
         if (work / run / "last.safetensors").exists():
             averaged(work / run, {"words": words, "unet": unet})
-            return decoders.frozen(words), decoders.frozen(unet)  # type: ignore[return-value]
+            return decoders.frozen(words), decoders.frozen(unet)
     raise WeightsError(f"{work} has no trained picture decoder: train `objects` first.")

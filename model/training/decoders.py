@@ -130,9 +130,7 @@ class Latents:
     """(B, LENGTH) token ids of the captions, some of them empty."""
 
 
-def batches(
-    banks: Sequence[tuple[Bank, float]], size: int, seed: int
-) -> Callable[[int], Latents]:
+def batches(banks: Sequence[tuple[Bank, float]], size: int, seed: int) -> Callable[[int], Latents]:
     """Draw from banks by their weights, all rows of a batch from one bank, since latents of one
     batch have one shape. A bank of films gives single frames (see ``frames``)."""
     tokenizer = caption_tokenizer()
@@ -193,7 +191,9 @@ def diffusion_loss(
         else:
             predicted = denoiser(noisy, times, condition).sample
         snr = signal[times] / (1 - signal[times])
-        weight = snr.clamp(max=MIN_SNR) / (snr + 1) + 0.02  # the last step has no signal, but counts
+        weight = (
+            snr.clamp(max=MIN_SNR) / (snr + 1) + 0.02
+        )  # the last step has no signal, but counts
         error = (predicted - target).square().flatten(1).mean(1)
         return {"loss": (weight * error).mean(), "error": error.mean()}
 

@@ -82,7 +82,7 @@ def build(file: Path, vae: AutoencoderKL, examples: Callable[[], Examples], coun
 @torch.no_grad()
 def _encode(vae: AutoencoderKL, x: Tensor) -> Tensor:
     flat = x.flatten(0, -4)  # (B or B*T, C, H, W)
-    means = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
+    means: Tensor = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
     return means.unflatten(0, x.shape[:-3]).half()
 
 

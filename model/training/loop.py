@@ -132,11 +132,9 @@ def fit(
     with _log(folder, step) as write, _bar(title, quiet) as progress:
         task = progress.add_task(title, total=schedule.steps, completed=step, note="")
         try:
-            while step < schedule.steps and (
-                seconds is None or time.monotonic() - began < seconds
-            ):
+            while step < schedule.steps and (seconds is None or time.monotonic() - began < seconds):
                 losses = step_loss(batch(step), torch.Generator().manual_seed(step))
-                losses["loss"].backward()  # type: ignore[no-untyped-call]
+                losses["loss"].backward()
                 nn.utils.clip_grad_norm_(parameters.values(), schedule.clip)
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(step)
@@ -260,7 +258,7 @@ def _log(folder: Path, step: int) -> Iterator[Callable[[int, float, Mapping[str,
     try:
         from torch.utils.tensorboard import SummaryWriter
 
-        board = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        board = SummaryWriter(str(folder))
     except ImportError:
         board = None
     path = folder / "log.csv"
@@ -272,14 +270,15 @@ def _log(folder: Path, step: int) -> Iterator[Callable[[int, float, Mapping[str,
                 writer.writerow(["step", "seconds", *values])
             writer.writerow([step, f"{seconds:.1f}", *(f"{v:.6g}" for v in values.values())])
             file.flush()
-            for key, value in values.items() if board else ():
-                board.add_scalar(key, value, step)  # type: ignore[no-untyped-call]
+            if board:
+                for key, value in values.items():
+                    board.add_scalar(key, value, step)
 
         try:
             yield write
         finally:
             if board:
-                board.close()  # type: ignore[no-untyped-call]
+                board.close()
 
 
 def _bar(title: str, quiet: bool) -> Progress:
