@@ -5,11 +5,11 @@ read back. Each has exactly one canonical English caption (``caption``), which i
 the core says inside a signal span and what the decoders' text encoders read;
 ``parse`` is its inverse.
 
-    One       one object at a place, small or big          "a small dog on the left, blue background"
-    Several   two or three of the same object in a row     "two dogs, blue background"
-    Pair      two different objects in a relation          "a dog left of a cat, blue background"
-    SoundOf   a sound, with a count or a direction         "a bell, three times"
-    Film      one object in motion                         "a dog moves left, blue background"
+    One       one object at a place, small or big         "a small dog on the left, blue background"
+    Several   two or three of the same object in a row    "two dogs, blue background"
+    Pair      two different objects in a relation         "a dog left of a cat, blue background"
+    SoundOf   a sound, with a count or a direction        "a bell, three times"
+    Film      one object in motion                        "a dog moves left, blue background"
 
 Whole combinations are kept out of training (``is_held_out``): about 8 % of them, chosen
 by a hash of the scene itself, so that every process agrees without a list.

@@ -1,8 +1,8 @@
 """Autoencoders of the primer's decoders: pictures (shared with films) and spectrograms.
 
-Each is a diffusers ``AutoencoderKL`` that halves two or three times. The loss leans toward the objects
-and their edges: most of a picture is flat background, which any autoencoder keeps, while
-an object is known by a few pixels. Training sees 32x32 crops around objects only.
+Each is a diffusers ``AutoencoderKL`` that halves two or three times. The loss leans toward
+the objects and their edges: most of a picture is flat background, which any autoencoder
+keeps, while an object is known by a few pixels. Training sees 32x32 crops around objects only.
 """
 
 from __future__ import annotations

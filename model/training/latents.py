@@ -83,7 +83,8 @@ def build(file: Path, vae: AutoencoderKL, examples: Callable[[], Examples], coun
 def _encode(vae: AutoencoderKL, x: Tensor) -> Tensor:
     flat = x.flatten(0, -4)  # (B or B*T, C, H, W)
     means: Tensor = vae.encode(flat).latent_dist.mean * vae.config.scaling_factor
-    return means.unflatten(0, x.shape[:-3]).half()
+    latents: Tensor = means.unflatten(0, x.shape[:-3]).half()
+    return latents
 
 
 def single_objects(seed: int) -> Callable[[], Examples]:
