@@ -24,13 +24,16 @@ from heliograph.model.primer.referees.templates import (
     drawing,
     explained,
     explained_together,
+    likeness,
     see,
 )
 from heliograph.model.primer.scenes import Film
 from heliograph.model.primer.vocabulary import load
 
-ENOUGH = 0.6
+ENOUGH = 0.7
 """Share of what differs from the background, over all frames, that a motion must explain."""
+ALIKE = 0.5
+"""How much the object must look like its sprite (``likeness``), on average over frames."""
 MOVING = 0.4
 """How much of the change between frames that the motion predicts there must be."""
 
@@ -68,6 +71,9 @@ def read_film(frames: npt.NDArray[np.uint8]) -> Film | None:
     }
     best = max(judged, key=judged.__getitem__)
     if judged[best] < ENOUGH * energy or not _moves(seen, followed[best]):
+        return None
+    alike = [a for v, puts in zip(seen, followed[best], strict=True) for a in likeness(v, puts)]
+    if np.mean(alike) < ALIKE:
         return None
     name = next(put.name for puts in followed[best] for put in puts)
     return Film(name, best, grounds.pop())

@@ -27,15 +27,21 @@ from heliograph.model.primer.referees.templates import (
     Floats,
     Put,
     View,
+    elsewhere,
     explained,
     explained_together,
+    likeness,
     see,
 )
 from heliograph.model.primer.scenes import One, Pair, Picture, Relation, Several, Size
 from heliograph.model.primer.vocabulary import load
 
-ENOUGH = 0.6
+ENOUGH = 0.7
 """Share of what differs from the background that a scene must explain."""
+ALIKE = 0.5
+"""How much each object must look like its sprite (``likeness``)."""
+STRAY = 0.1
+"""Share of what differs from the background that may lie beside the objects."""
 
 _REACH = 5  # pixels from its nominal centre: the jitter, and as much again for small shifts
 _SLACK = {SMALL: 2, BIG: 4, PAIR_SIZE: 2, ROW_SIZES[3]: 2}  # how far a side may be off
@@ -54,9 +60,13 @@ def read_picture(pixels: npt.NDArray[np.uint8]) -> Picture | None:
     view = see(pixels)
     if view is None or view.energy == 0:
         return None
-    judged = [(explained_together(view, puts), scene) for scene, puts in _candidates(view)]
-    value, scene = max(judged, key=lambda c: c[0])
-    return scene if value >= ENOUGH * view.energy else None
+    candidates = list(_candidates(view))
+    values = [explained_together(view, puts) for _, puts in candidates]
+    best = int(np.argmax(values))
+    scene, puts = candidates[best]
+    enough = values[best] >= ENOUGH * view.energy
+    alone = elsewhere(view, puts) <= STRAY * view.energy
+    return scene if enough and alone and min(likeness(view, puts)) >= ALIKE else None
 
 
 @dataclass(frozen=True)

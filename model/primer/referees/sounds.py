@@ -43,8 +43,8 @@ class Classifier:
     """(F, F) that brings the spread within classes to the identity."""
     centres: Floats
     """(33, F) in the order of ``every_sound()``, whitened."""
-    limit: float
-    """Squared distance from the nearest centre beyond which a sound is none of them."""
+    limits: Floats
+    """(33,) squared distance from each centre beyond which a sound isn't of that scene."""
 
     def distances(self, x: Floats) -> Floats:
         """Squared distances of features (N, F) from every centre: (N, 33)."""
@@ -65,9 +65,10 @@ def read_sound(samples: npt.NDArray[np.float32], rate: int) -> SoundOf | None:
         return None
     classifier = _classifier()
     distances = classifier.distances(features(wave)[None])[0]  # (33,)
-    if distances.min() > classifier.limit:
+    nearest = int(distances.argmin())
+    if distances[nearest] > classifier.limits[nearest]:
         return None
-    name = every_sound()[int(distances.argmin())].sound
+    name = every_sound()[nearest].sound
     match load().sound(name).attribute:
         case "count":
             count = _onsets(wave)
@@ -196,6 +197,4 @@ def _two_seconds(samples: npt.NDArray[np.float32], rate: int) -> Floats:
 def _classifier() -> Classifier:
     with resources.files(__package__).joinpath("sounds.npz").open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
-        return Classifier(
-            arrays["mean"], arrays["whiten"], arrays["centres"], float(arrays["limit"])
-        )
+        return Classifier(arrays["mean"], arrays["whiten"], arrays["centres"], arrays["limits"])

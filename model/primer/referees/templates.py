@@ -26,6 +26,8 @@ from heliograph.model.primer.vocabulary import load
 Floats = npt.NDArray[np.float32]
 
 _BLUR = 1.0  # standard deviation in pixels, on both sides
+_COARSE = 3.0  # standard deviation of the blur that leaves only what isn't detail
+_MARGIN = 3  # pixels around a sprite that its softness may reach
 _GAINS = (0.6, 1.3)  # how much paler or stronger than its sprite an object may be
 _BORDER = 3  # pixels along each edge that show the background, almost everywhere
 _FAR = 45.0  # RGB distance from which a colour is no background; the closest two are 71 apart
@@ -44,6 +46,8 @@ class View:
     """(3, 64, 64): the blurred D."""
     energy: float
     """The blurred |D|^2, without what noise adds to it."""
+    noise: float
+    """Variance that noise alone gives to each blurred value."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def see(pixels: npt.NDArray[np.uint8]) -> View | None:
         return None
     difference = (pixels.transpose(2, 0, 1) - colour[:, None, None]).astype(np.float32) / 255
     waves = np.fft.rfft2(difference) * _blur()  # (3, 64, 33)
-    blurred = np.fft.irfft2(waves)  # (3, 64, 64)
+    blurred = np.fft.irfft2(waves).astype(np.float32)  # (3, 64, 64)
     # The median of squares is 0.455 of the variance of normal noise, and unmoved by sprites
     # that reach into the border.
     noise = float(np.median(blurred[:, edge] ** 2)) / 0.455
@@ -99,6 +103,7 @@ def see(pixels: npt.NDArray[np.uint8]) -> View | None:
         np.concatenate([waves, extra]).astype(np.complex64),
         blurred,
         max(float((blurred**2).sum()) - noise * blurred.size, 0.0),
+        noise,
     )
 
 
@@ -137,8 +142,40 @@ def drawing(view: View, sprites: Sequence[Put]) -> Floats:
         sprite = turned(put.name, put.side, put.angle)
         canvas.paste(sprite, (put.x, put.y), sprite)
     drawn = np.asarray(canvas, np.float32).transpose(2, 0, 1) / 255  # (3, 64, 64)
-    blurred: Floats = np.fft.irfft2(np.fft.rfft2(drawn - view.colour[:, None, None]) * _blur())
-    return blurred
+    waves = np.fft.rfft2(drawn - view.colour[:, None, None]) * _blur()
+    return np.fft.irfft2(waves).astype(np.float32)
+
+
+def likeness(view: View, sprites: Sequence[Put]) -> list[float]:
+    """How much of each sprite's inner detail is really there, 1 at best.
+
+    A coloured patch of the right size explains much of a picture, whatever it is. So what
+    is coarse is taken away from both sides, and what is left must correlate, around each
+    sprite for itself.
+    """
+    sharp = 1 - _blur(_COARSE)
+    shown = np.fft.irfft2(np.fft.rfft2(view.blurred) * sharp)  # (3, 64, 64)
+    drawn = np.fft.irfft2(np.fft.rfft2(drawing(view, sprites)) * sharp)
+    found = []
+    for put in sprites:
+        rows = slice(max(0, put.y - 1), put.y + put.side + 1)
+        columns = slice(max(0, put.x - 1), put.x + put.side + 1)
+        a, b = shown[:, rows, columns], drawn[:, rows, columns]
+        total = float((a**2).sum())
+        # Noise is forgiven, but not where there is nothing else.
+        power = max(total - view.noise * a.size, 0.4 * total) * float((b**2).sum())
+        found.append(float((a * b).sum()) / (power**0.5 + 1e-6))
+    return found
+
+
+def elsewhere(view: View, sprites: Sequence[Put]) -> float:
+    """The part of the view's energy that lies beside all sprites."""
+    beside = np.ones((UNIT, UNIT), bool)
+    for put in sprites:
+        rows = slice(max(0, put.y - _MARGIN), put.y + put.side + _MARGIN)
+        beside[rows, max(0, put.x - _MARGIN) : put.x + put.side + _MARGIN] = False
+    there = view.blurred[:, beside]
+    return float((there**2).sum()) - view.noise * there.size
 
 
 def turned(name: str, side: int, angle: float) -> Image.Image:
@@ -147,11 +184,11 @@ def turned(name: str, side: int, angle: float) -> Image.Image:
     return sprite.rotate(angle, Image.Resampling.BICUBIC) if angle else sprite
 
 
-@lru_cache(maxsize=1)
-def _blur() -> Floats:
-    """Transfer function of the blur, (64, 33)."""
+@lru_cache(maxsize=2)
+def _blur(deviation: float = _BLUR) -> Floats:
+    """Transfer function of a blur, (64, 33)."""
     y, x = np.fft.fftfreq(UNIT)[:, None], np.fft.rfftfreq(UNIT)[None]
-    transfer: Floats = np.exp(-2 * (np.pi * _BLUR) ** 2 * (y**2 + x**2)).astype(np.float32)
+    transfer: Floats = np.exp(-2 * (np.pi * deviation) ** 2 * (y**2 + x**2)).astype(np.float32)
     return transfer
 
 

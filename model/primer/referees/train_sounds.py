@@ -30,6 +30,8 @@ from heliograph.model.primer.sounds import RATE, SAMPLES, play
 
 RENDERS = 120
 """Of each scene, half of them rebuilt from a spectrogram."""
+ROOM, NEAR = 1.6, 600.0
+"""Limits: so many times a class's own reach, and at least so much."""
 SHRINKAGE = 0.02
 """How far the covariance within classes is pulled to its diagonal."""
 
@@ -95,10 +97,14 @@ def fit(x: Floats, labels: npt.NDArray[np.int64]) -> Classifier:
     within = (1 - SHRINKAGE) * within + SHRINKAGE * np.diag(np.diag(within) + 1e-4)
     values, vectors = np.linalg.eigh(within)
     whiten = (vectors / np.sqrt(values)).astype(np.float32)
-    fitted = Classifier(mean, whiten, (centres - mean) @ whiten, np.inf)
+    whitened = ((centres - mean) @ whiten).astype(np.float32)
+    free = Classifier(mean, whiten, whitened, np.full(len(centres), np.inf, np.float32))
+    own = free.distances(x)[np.arange(len(x)), labels]  # (N,)
+    far = np.array([np.quantile(own[labels == k], 0.99) for k in range(len(centres))])
     # Generated sounds lie somewhat farther out than any render; strangers lie much farther.
-    limit = 1.3 * float(np.quantile(fitted.distances(x).min(1), 0.999))
-    return Classifier(mean, whiten, fitted.centres, limit)
+    # A class as tight as rain is given the room of the others.
+    limits = np.maximum(ROOM * far, NEAR).astype(np.float32)
+    return Classifier(mean, whiten, whitened, limits)
 
 
 def main() -> None:
@@ -114,8 +120,8 @@ def main() -> None:
         Path(__file__).with_name("sounds.npz"),
         mean=fitted.mean,
         whiten=fitted.whiten,
-        centres=fitted.centres.astype(np.float32),
-        limit=fitted.limit,
+        centres=fitted.centres,
+        limits=fitted.limits,
     )
     for rebuild in (False, True):
         wrong: Counter[tuple[str, str]] = Counter()
