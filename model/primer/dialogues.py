@@ -47,6 +47,7 @@ _TASKS: Mapping[str, tuple[float, Callable[[Teller], list[Turn]]]] = {
     "describe_picture": (8, reading.describe_picture),
     "describe_sound": (6, reading.describe_sound),
     "describe_film": (6, reading.describe_film),
+    "describe_both": (2, reading.describe_both),
     "ask_what": (3, reading.ask_what),
     "ask_count": (3, reading.ask_count),
     "ask_where": (3, reading.ask_where),

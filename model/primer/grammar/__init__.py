@@ -12,4 +12,5 @@ from heliograph.model.primer.vocabulary import Language
 @cache
 def grammar(language: Language) -> Grammar:
     """The grammar of one language, built once."""
-    return {"en": en, "fr": fr, "ar": ar}[language].build()
+    build = {"en": en.build, "fr": fr.build, "ar": ar.build}[language]
+    return build()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from heliograph.model.primer.grammar import outside
 from heliograph.model.primer.grammar.names import English
-from heliograph.model.primer.grammar.phrasings import table
+from heliograph.model.primer.grammar.phrasings import part, table
 from heliograph.model.primer.grammar.speech import Grammar
 
 _PICTURE = "{picture|image|photo|drawing}"
@@ -72,6 +72,20 @@ PHRASINGS = {
         "$many: how many?",
         "how many $many does {it|the picture} show?",
     ),
+    "count_all": (
+        f"how many {{things|objects}} are in {{this|the}} {_PICTURE}?",
+        "how many {things|objects} {are there|do you see|are shown|can you see}{| here}?",
+        "{count|tell me the number of} the {things|objects}{| in this picture| you see}",
+        "what is the number of {things|objects}{| here| in the picture}?",
+    ),
+    "what_beside": (
+        "{what|which thing|which object} is $relation{| here| in this picture| in the image}?",
+        "{what|which thing} {do|can} you see $relation?",
+        "{tell me|say} what is $relation",
+        "{name|identify} the {thing|object} $relation",
+        "{what|which thing|which object} {stands|has been put|is shown|is to be seen} $relation?",
+        "$relation: what is {it|there}?",
+    ),
     "where": (
         "where is $the{| in this picture| here}?",
         f"where in {{this|the}} {_PICTURE} is $the?",
@@ -104,6 +118,7 @@ PHRASINGS = {
         "what size does $the have{| in the picture}?",
         "{big or small|small or big}: $the?",
         "small or big?",
+        "is {it|this} {small or big|big or small}?",
     ),
     "yes_object": (
         "is there $object{| here| in this picture| in the image}?",
@@ -124,7 +139,20 @@ PHRASINGS = {
         "is there a $background background{| here| in the picture| in this image}?",
         "{am i right that|is it true that|is it right that} the background is $background?",
         "is $background the {colour of the background|background colour|background}?",
+        "{check|look}: is the background $background?",
+        "would you {call|say} the background {is |}$background?",
         "is it $background behind {it|the object}?",
+    ),
+    "yes_size": (
+        "is $the $size{| here| in this picture| in the image}?",
+        "is {it|this} $size?",
+        "{do|can} you see $sized{| here| in this picture}?",
+        "does {this|the} {picture|image|photo} show $sized?",
+        "{is it true|am i right|is it right} that $the is $size?",
+        "is there $sized{| here| in the picture| in this image}?",
+        "is {this|it|that} $sized?",
+        "would you say that $the is $size?",
+        "is $the {shown|drawn} $size?",
     ),
     "yes_place": (
         "is $the $place{| here| in the picture| in this image}?",
@@ -212,8 +240,33 @@ PHRASINGS = {
         "{which|what} background does the film have?",
         "what colour is behind $the?",
     ),
+    "yes_motion": (
+        "does {$the|it} $move{| here| in this film| in the video}?",
+        "is it true that $the ${motion}{| here| in this film}?",
+        "{do|can} you see $the $move{| here| in this film}?",
+        "{am i right|is it right|would you say} that {$the|it} $motion?",
+        f"does {{this|the}} {_FILM} show how $the $motion?",
+        "$the $motion, {right|doesn't it|is that so}?",
+    ),
+    "yes_filmed": (
+        f"is there $object in {{this|the}} {_FILM}?",
+        "{do|can} you see $object{| here| in this film| in the video}?",
+        "is $object {moving|in the film|in the video|filmed}{| here}?",
+        f"does {{this|the}} {_FILM} show $object?",
+        "is {it|this} a film of $object?",
+    ),
+    "describe_both": (
+        "describe {both|these|them|each|each of them|all of this|the two}",
+        "what {are these|do these show|are they|do you find in these}?",
+        "{tell me|say} what {these are|each of them is|both are|they show}",
+        "describe {the first, then the second|them one by one|both, in order|one after the other}",
+        "{a caption|a description|one sentence} for each{|, please| of them}",
+        "{what is the first, and what is the second|what is each of them}?",
+        "{caption|name|put into words} {both|each of these|these two|the two}",
+    ),
     "draw": (
-        "{draw|paint|sketch|show me|make|create} {a picture of|an image of|} $scene",
+        "{draw|paint|sketch|show me} {a picture of|an image of|} $scene",
+        "{make|create} {a picture of|an image of} $scene",
         "{draw|paint|show} me $scene",
         "{can|could} you {draw|paint|show me} $scene?",
         "i {want|need|would like} {a picture of|an image of|to see} $scene",
@@ -222,8 +275,8 @@ PHRASINGS = {
         "{please draw|please paint|i'd like a drawing of|let me see} $scene",
     ),
     "play": (
-        "{play|make|create|generate} {the sound of|a sound of|} $sound",
-        "{play|play me|let me hear|i want to hear} $sound",
+        "{make|create|generate} {the sound of|a sound of} $sound",
+        "{play|play me|let me hear|i want to hear} {|the sound of} $sound",
         "{can|could} you {play|make the sound of|play the sound of} $sound?",
         "i {want|need|would like} {to hear|the sound of|a sound:} $sound",
         "{sound of|sound:|audio:|the sound of} $sound",
@@ -323,7 +376,8 @@ PHRASINGS = {
         "on {$background|a $background background}",
         "{use|give it|i want|i'd like} a $background background",
         "{with|now with|same, but with} a $background background",
-        "$background background{| instead}",
+        "{a |}$background background{| instead| this time}",
+        "it should be on a $background background",
         "{could|can} you {make the background $background|put it on $background}?",
     ),
     "edit_more": (
@@ -411,6 +465,8 @@ PHRASINGS = {
         '{translate|put} "$text" into $target',
         'say "$text" in $target',
         "in $target: $text",
+        "{the $target for|$target translation of|$target for}: $text",
+        "{please |}translate: $text (to $target)",
         "{give me|i need} the $target for: $text",
     ),
     "calculate": (
@@ -458,17 +514,53 @@ PHRASINGS = {
     "decline_play": outside.PLAY_EN,
     "decline_film": outside.FILM_EN,
     # Pieces of a mixed request: what to do, in the order asked for.
-    "mix_draw": ("{draw|paint|show me|make a picture of|show a picture of|sketch} $scene",),
-    "mix_play": ("{play|play the sound of|let me hear|make the sound of|sound} $sound",),
-    "mix_film": ("{film|make a film of|make a video of|animate|show a film of} $scene",),
-    "mix_draw_it": ("{draw|paint|show|sketch} it", "{make|show me} a picture{| of it}"),
-    "mix_play_it": ("play {it|its sound|the sound}", "{let me hear|make} {it|its sound|the sound}"),
-    "mix_film_it": ("{film it|make a film of it|animate it|show a film of it} $moving",),
+    "mix_draw": (
+        "{draw|paint|sketch|show me} {|a picture of|an image of} $scene",
+        "{make|create|generate|make me|give me} {a picture of|an image of} $scene",
+        "{draw|paint|sketch|show} me {|a picture of} $scene",
+    ),
+    "mix_play": (
+        "{play|let me hear|play me|i want to hear|sound} {|the sound of|a sound of} $sound",
+        "{make|create|generate|give me|let there be} {the sound of|a sound of} $sound",
+    ),
+    "mix_film": (
+        "{film|animate} {|for me} $scene",
+        "{make|show|create|give me|show me|make me} {a film of|a video of|a clip of} $scene",
+    ),
+    "mix_draw_it": (
+        "{draw|paint|show|sketch} {it|this|that}",
+        "{make|show me|draw|give me} a picture{| of it| of that}",
+    ),
+    "mix_play_it": (
+        "{play|play me} {it|its sound|the sound|what it sounds like}",
+        "{let me hear|make|i want to hear} {it|its sound|the sound}",
+    ),
+    "mix_film_it": (
+        "{film|animate} it $moving",
+        "{make|show|create|give me} {a film|a video} of it $moving",
+    ),
     "mix_say_it": (
         "describe it{| in words| in a sentence}",
         "{say|tell me|write} {what it is|what it shows|a sentence about it}",
     ),
     "mix_put_it": ("{draw|show|paint|put} it on {a |}$background{ background|}",),
+    "edit_times": (
+        "{make|play|let me hear|sound} it $times{| instead}",
+        "{|but |the same |the same but |and the same }$times",
+        "{now|again, but|again,} $times",
+        "{i want|i'd like} {it|to hear it|that} $times",
+        "{could|can} you {play|make} it $times?",
+        "it should {sound|be heard|be} $times",
+        "$times{| please| instead}",
+    ),
+    "go_draw": (
+        "{draw|paint|sketch|show me} {it|what makes it|that|the thing that makes it}",
+        "{and |}what does {it|that} look like?",
+        "{draw|show me|make} a picture {of it|of that|of what makes it}",
+        "{now|and now} {draw|paint} it",
+        "{can|could} you draw {it|that}?",
+        "i {want|would like} to see {it|that|a picture of it}",
+    ),
     "mix_two": (
         "$first{, then| and then| and| and after that|, and afterwards} $second",
         "first $first, {then|and then|after that} $second",
@@ -518,5 +610,6 @@ def build() -> Grammar:
         phrasings=table({**PHRASINGS, "opener": OPENERS}),
         replies=REPLIES,
         frames={"background": "$what, $background background"},
-        outside=outside.ENGLISH,
+        outside={kind: part(words) for kind, words in outside.ENGLISH.items()},
+        signs=outside.SIGNS,
     )

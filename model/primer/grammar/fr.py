@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliograph.model.primer.grammar import outside_fr
 from heliograph.model.primer.grammar.names_fr import French
-from heliograph.model.primer.grammar.phrasings import table
+from heliograph.model.primer.grammar.phrasings import part, table
 from heliograph.model.primer.grammar.speech import Grammar
 
 _PICTURE = "{image|photo}"
@@ -14,7 +14,7 @@ PHRASINGS = {
     "describe_picture": (
         f"{{décris|décrivez}} {{cette|la|mon}} {_PICTURE}",
         "que {vois-tu|voyez-vous} {ici|sur cette image} ?",
-        "qu'est-ce {qu'on voit|que c'est|que tu vois} {ici|sur l'image|là} ?",
+        "qu'est-ce {qu'on voit|que tu vois} {ici|sur l'image|là} ?",
         "que {montre|représente} {cette image|l'image|cette photo} ?",
         "dis-moi ce {que tu vois|qu'il y a} sur l'image",
         "qu'y a-t-il sur {cette image|l'image|cette photo} ?",
@@ -52,6 +52,17 @@ PHRASINGS = {
         "{dis-moi|dis} combien il y a de $many",
         "quel est le nombre de $many{| sur l'image} ?",
     ),
+    "count_all": (
+        "combien {d'objets|de choses} {y a-t-il|vois-tu|sont montrés} {|ici|sur l'image} ?",
+        "{compte|comptez} les {objets|choses}{| sur l'image}",
+        "quel est le nombre {d'objets|de choses}{| sur l'image} ?",
+    ),
+    "what_beside": (
+        "{qu'y a-t-il|que vois-tu|quel objet est|qu'est-ce qui est} $relation{| ici} ?",
+        "{dis-moi|dis} ce qu'il y a $relation",
+        "{nomme|donne-moi} l'objet {|qui est }$relation",
+        "{quelle chose|quel objet} se trouve $relation ?",
+    ),
     "where": (
         "où {est|se trouve|vois-tu} $the{| ici| sur l'image} ?",
         "{dis-moi|dis} où {est|se trouve} $the",
@@ -88,6 +99,13 @@ PHRASINGS = {
         "{y a-t-il|vois-tu|est-ce qu'il y a} un fond $background{| ici} ?",
         "est-il vrai que le fond est $background ?",
         "{l'image a-t-elle|est-ce que l'image a} un fond $background ?",
+    ),
+    "yes_size": (
+        "{est-ce que $the est|$the est} $size{| ici| sur l'image} ?",
+        "{y a-t-il|vois-tu|est-ce qu'il y a} $sized{| ici| sur l'image} ?",
+        "est-ce {bien |}$sized ?",
+        "est-il vrai que $the est $size ?",
+        "c'est {bien |}$sized ?",
     ),
     "yes_place": (
         "{est-ce que $the est|$the est-il|$the est} $place ?",
@@ -155,8 +173,29 @@ PHRASINGS = {
         "quelle couleur est derrière $the ?",
         "{dis-moi|donne-moi} la couleur du fond {|du film}",
     ),
+    "yes_motion": (
+        "est-ce que $the $motion{| ici| dans ce film} ?",
+        "est-il vrai que $the $motion{| ici| dans le film} ?",
+        "vois-tu $the $move{| ici} ?",
+        "$the $motion{|, c'est ça|, n'est-ce pas} ?",
+        "{dis-moi|regarde} si $the $motion",
+        "est-ce qu'on voit $the $move ?",
+    ),
+    "yes_filmed": (
+        "{y a-t-il|vois-tu|est-ce qu'il y a} $object dans {ce|le} film ?",
+        "est-ce {un film de|que le film montre} $object ?",
+        "est-ce que {la vidéo|ce film} montre $object ?",
+        "est-ce $object qui bouge ?",
+        "voit-on $object{| dans la vidéo| bouger} ?",
+    ),
+    "describe_both": (
+        "{décris|décrivez} {les deux|chacun|tout|l'un puis l'autre|les deux, dans l'ordre}",
+        "{que montrent|que sont} {les deux|ces deux} ?",
+        "{dis-moi|dis} ce que sont les deux",
+        "une {phrase|description|légende} pour {chacun|les deux}",
+    ),
     "draw": (
-        "{dessine|dessinez|peins|montre|fais} {|-moi }$scene",
+        "{dessine|dessinez|peins|montre} {|-moi }$scene",
         "{dessine|fais|montre}-moi {une image de|un dessin de} $scene",
         "{peux-tu|pourrais-tu|pouvez-vous} {dessiner|me montrer|peindre} $scene ?",
         "je {veux|voudrais|veux voir} {une image de|un dessin de} $scene",
@@ -164,7 +203,7 @@ PHRASINGS = {
         "{crée|génère|il me faut} une image de $scene",
     ),
     "play": (
-        "{joue|jouez|joue-moi|fais} {|le son de }$sound",
+        "{joue|jouez|joue-moi} {|le son de }$sound",
         "fais-moi {entendre|écouter} {|le son de }$sound",
         "{peux-tu|pourrais-tu|pouvez-vous} {jouer|faire entendre} $sound ?",
         "je {veux|voudrais} entendre $sound",
@@ -214,7 +253,8 @@ PHRASINGS = {
         "transforme ce son en image sur fond $background",
     ),
     "animate": (
-        "fais {|-le }$move {|l'objet|$the}",
+        "fais {|-le }$move",
+        "fais $move {l'objet|$the}",
         "{anime|filme} {$the|l'objet|l'image} : il doit $move",
         "fais un {film|clip} où {$the|l'objet} doit $move",
         "mets $the en mouvement : $move",
@@ -347,18 +387,51 @@ PHRASINGS = {
     "decline_draw": outside_fr.DRAW,
     "decline_play": outside_fr.PLAY,
     "decline_film": outside_fr.FILM,
-    "mix_draw": ("{dessine|peins|montre|fais une image de|montre une image de|montre-moi} $scene",),
-    "mix_play": ("{joue|fais entendre|fais écouter|joue le son de|fais le son de} $sound",),
-    "mix_film": ("{filme|anime|fais un film de|fais une vidéo de|montre une vidéo de} $scene",),
-    "mix_draw_it": ("{dessine-le|dessine ça|peins-le|montre-le|fais une image|montre une image}",),
-    "mix_play_it": ("{joue le son|joue son bruit|fais entendre le son|fais-le entendre|joue-le}",),
-    "mix_film_it": ("{filme-le|anime-le|fais-en un film|fais un film|montre-le} $moving",),
+    "mix_draw": (
+        "{dessine|peins|montre} {|-moi }$scene",
+        "{fais|montre|crée|montre-moi|donne|fais-moi} {une image|un dessin} de $scene",
+    ),
+    "mix_play": (
+        "{joue|fais entendre|fais-moi entendre|fais écouter} {|le son de }$sound",
+        "{fais|crée|donne|joue-moi} le {son|bruit} de $sound",
+    ),
+    "mix_film": (
+        "{filme|anime|filme-moi} $scene",
+        "{fais|montre|crée|montre-moi|génère} {un film|une vidéo} de $scene",
+    ),
+    "mix_draw_it": (
+        "{dessine|peins|montre} {-le|ça|cela}",
+        "{fais|montre|crée|dessine} une image",
+    ),
+    "mix_play_it": (
+        "{joue|fais entendre|fais-moi entendre} {le son|son bruit|son son|le bruit}",
+        "{fais-le entendre|joue-le}",
+    ),
+    "mix_film_it": (
+        "{filme-le|anime-le|montre-le dans un film} $moving",
+        "{fais-en|fais|montre-en|crée|montre} {un film|une vidéo} $moving",
+    ),
     "mix_say_it": (
-        "{décris-le|décris ça|dis ce que c'est|décris l'image|écris une phrase|dis-le en mots}",
+        "{décris-le|décris ça|dis ce que c'est|décris l'image|dis-le en mots|dis ce qu'on voit}",
+        "{écris|dis|fais} une {phrase|description}",
     ),
     "mix_put_it": (
         "{dessine-le|mets-le|montre-le|peins-le} sur {un |}fond $background",
-        "fais l'image sur {un |}fond $background",
+        "fais l'image {sur un|sur|avec un} fond $background",
+    ),
+    "edit_times": (
+        "{joue-le|fais-le|fais-le entendre|la même chose|pareil, mais|le même} $times",
+        "{maintenant|encore, mais|plutôt} $times",
+        "je {le veux|voudrais l'entendre|veux l'entendre} $times",
+        "$times{|, s'il te plaît}",
+        "peux-tu le jouer $times ?",
+    ),
+    "go_draw": (
+        "{dessine|peins|montre} {-le|ça|ce que c'est}",
+        "{dessine|montre-moi} {l'objet|ce qui fait ce son}",
+        "à quoi {ça ressemble|cela ressemble} ?",
+        "{fais|montre-moi} {une image|un dessin}",
+        "je veux voir à quoi ça ressemble",
     ),
     "mix_two": (
         "$first{, puis| et| puis| et ensuite|, et après} $second",
@@ -380,7 +453,10 @@ PHRASINGS = {
         "pour $scene : $list",
         "{voici|pense à|voilà} $scene. $list",
     ),
-    "opener": ("{maintenant|et maintenant|puis|ensuite,|et|d'accord,|bien, maintenant}",),
+    "opener": (
+        "{maintenant|et maintenant|puis|ensuite,|et|d'accord,|bien, maintenant|super, et}",
+        "{maintenant,|après,|ok,|s'il te plaît,|cette fois}",
+    ),
 }
 
 REPLIES = {
@@ -404,5 +480,6 @@ def build() -> Grammar:
         phrasings=table(PHRASINGS),
         replies=REPLIES,
         frames={"background": "$what, fond $background"},
-        outside=outside_fr.WORDS,
+        outside={kind: part(words) for kind, words in outside_fr.WORDS.items()},
+        signs=outside_fr.SIGNS,
     )

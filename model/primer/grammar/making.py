@@ -75,7 +75,7 @@ def pictured(sound: SoundOf, background: str = DEFAULT_BACKGROUND) -> Picture:
     """The picture of a sound: its object, as often as it was heard."""
     name = sounding(sound.sound)
     if sound.count in (2, 3):
-        return Several(name, sound.count, background)  # type: ignore[arg-type]
+        return Several(name, sound.count, background)
     return One(name, "big", "centre", background)
 
 

@@ -67,10 +67,6 @@ ENGLISH = {
         a crowd|a football match|a church organ|a speech|a poem|a pop song|the national anthem
         a robot voice|my voice|a printer|a typewriter|a camera|a zip|popcorn|a fountain|a toy
         """),
-    "+": ("plus",),
-    "-": ("minus",),
-    "*": ("times", "multiplied by"),
-    "/": ("divided by", "over"),
     "motion": words("""
         dances|swims|flies away|explodes|melts|laughs|sleeps|walks|runs|eats an apple|sings|cooks
         reads a book|plays football|talks|falls in love|changes colour|turns into a lion|disappears
@@ -82,6 +78,12 @@ ENGLISH = {
         chequered|dotted|cyan|maroon|olive|wooden|snowy
         """),
     "number": words("four|five|six|seven|eight|nine|ten|twelve|twenty|fifty|a hundred|4|5|6|10|50"),
+}
+SIGNS = {
+    "+": ("plus",),
+    "-": ("minus",),
+    "*": ("times", "multiplied by"),
+    "/": ("divided by", "over"),
 }
 
 SHAPES_EN = (

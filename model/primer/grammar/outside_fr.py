@@ -19,7 +19,7 @@ WORDS = {
         une fourchette|une cuillère|un stylo|un crayon|un journal|une carte|un drapeau|une bague
         une chemise|un chapeau|une chaussure|un manteau|des lunettes|un homme|une femme|un enfant
         un bébé|un roi|une reine|un médecin|un professeur|un pirate|un chevalier|un fantôme
-        un astronaute|une sirène|un monstre|une main|un œil|un nez|une montagne|un volcan|un désert
+        un astronaute|un monstre|une main|un œil|un nez|une montagne|un volcan|un désert
         une île|une rivière|un lac|une forêt|une plage|un arc-en-ciel|un bonhomme de neige
         la tour Eiffel|la Joconde|un cactus|un palmier|une tulipe|un carré rouge|un rond bleu
         un triangle vert|une bougie|un cadeau|un sapin de Noël|une poupée|un cerf-volant|une ancre
@@ -46,6 +46,8 @@ WORDS = {
         """),
     "colour": words("rouge|violet|orange|marron|gris|doré|argenté|turquoise|beige|rayé|en bois"),
     "number": words("quatre|cinq|six|sept|huit|neuf|dix|vingt|cinquante|cent|4|5|6|10"),
+}
+SIGNS = {
     "+": ("plus",),
     "-": ("moins",),
     "*": ("fois", "multiplié par"),

@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from string import Template
+from typing import Generic, TypeVar
 
 from heliograph.model.primer.scenes import Split
+
+T = TypeVar("T")
 
 HELD_OUT_SHARE = 0.15
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
@@ -28,26 +31,41 @@ def expand(template: str) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Phrasings:
-    """The phrasings of one intent in one language, apart by split."""
+class Parted(Generic[T]):
+    """The ways to say one thing in one language, apart by split."""
 
-    train: tuple[Template, ...]
-    held_out: tuple[Template, ...]
+    train: tuple[T, ...]
+    held_out: tuple[T, ...]
 
-    @classmethod
-    def of(cls, templates: Sequence[str]) -> Phrasings:
-        """Expand and split; the same phrasing twice counts once."""
-        every = sorted({p for t in templates for p in expand(t)}, key=_digest)
-        kept = max(2, round(len(every) * HELD_OUT_SHARE))
-        return cls(tuple(map(Template, every[kept:])), tuple(map(Template, every[:kept])))
-
-    def __getitem__(self, split: Split) -> tuple[Template, ...]:
+    def __getitem__(self, split: Split) -> tuple[T, ...]:
         return self.train if split == "train" else self.held_out
 
 
-def table(templates: Mapping[str, Sequence[str]]) -> dict[str, Phrasings]:
-    """A whole language's table of intents."""
-    return {intent: Phrasings.of(lines) for intent, lines in templates.items()}
+def part(wordings: Iterable[str]) -> Parted[str]:
+    """Split by hash; the same wording twice counts once."""
+    every = sorted(set(wordings), key=_digest)
+    kept = max(2, round(len(every) * HELD_OUT_SHARE))
+    return Parted(tuple(every[kept:]), tuple(every[:kept]))
+
+
+def table(templates: Mapping[str, Sequence[str]]) -> dict[str, Parted[Template]]:
+    """A whole language's table of intents, expanded and split.
+
+    A phrasing that several intents share is held out of all of them or of none.
+    """
+    every = {k: {p for t in lines for p in expand(t)} for k, lines in templates.items()}
+    away = {_plain(p) for phrasings in every.values() for p in part(phrasings).held_out}
+    return {
+        intent: Parted(
+            train=tuple(Template(p) for p in sorted(phrasings) if _plain(p) not in away),
+            held_out=tuple(Template(p) for p in sorted(phrasings) if _plain(p) in away),
+        )
+        for intent, phrasings in every.items()
+    }
+
+
+def _plain(phrasing: str) -> str:
+    return phrasing.rstrip(" .!?؟")
 
 
 def _digest(phrasing: str) -> bytes:

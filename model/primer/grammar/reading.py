@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from heliograph.model.primer.grammar.teller import Teller, turn
 from heliograph.model.primer.grammar.turns import Turn
 from heliograph.model.primer.scenes import (
@@ -12,9 +14,13 @@ from heliograph.model.primer.scenes import (
     Pair,
     Scene,
     Several,
+    Size,
     SoundOf,
+    objects,
 )
 from heliograph.model.primer.vocabulary import load
+
+_NEUTRAL = "dog"  # gives numbers their plain form where what is counted has no name
 
 
 def describe_picture(t: Teller) -> list[Turn]:
@@ -27,6 +33,18 @@ def describe_sound(t: Teller) -> list[Turn]:
 
 def describe_film(t: Teller) -> list[Turn]:
     return _read(t, t.scene(Film), "describe_film")
+
+
+def describe_both(t: Teller) -> list[Turn]:
+    """Two media in one message, described in the order in which they come."""
+    kinds = t.rng.sample(("picture", "picture", "sound", "film"), 2)
+    shown = [
+        t.shown(t.picture() if k == "picture" else t.scene(SoundOf if k == "sound" else Film))
+        for k in kinds
+    ]
+    answer = " ".join(t.grammar.describe(medium.scene) for medium in shown)
+    words = t.say("describe_both")
+    return [turn((*shown, words) if t.rng.random() < 0.5 else (words, *shown), answer)]
 
 
 def _read(t: Teller, scene: Scene, intent: str) -> list[Turn]:
@@ -43,16 +61,25 @@ def _yes_no(t: Teller, scene: Scene, truth: bool, intent: str, **slots: str) -> 
 
 
 def ask_what(t: Teller) -> list[Turn]:
-    scene = t.picture()
+    n, scene = t.grammar.names, t.picture()
+    if isinstance(scene, Pair) and t.rng.random() < 0.6:
+        relation, there, asked = scene.relation, scene.second, scene.first
+        if t.rng.random() < 0.5:
+            relation, there, asked = OPPOSITES[relation], asked, there
+        where = n.relation(relation, n.the(there))
+        return _question(t, scene, n.a(asked), "what_beside", relation=where)
     return _question(t, scene, t.grammar.what(scene), "what")
 
 
 def ask_count(t: Teller) -> list[Turn]:
     n = t.grammar.names
-    scene: One | Several = t.scene(Several) if t.rng.random() < 0.6 else t.scene(One)
-    name, count = scene.object, scene.count if isinstance(scene, Several) else 1
+    scene = t.scene(Several) if t.rng.random() < 0.4 else t.picture()
+    if t.rng.random() < 0.3:
+        number = scene.count if isinstance(scene, Several) else len(objects(scene))
+        return _question(t, scene, n.number(_NEUTRAL, number), "count_all")
+    name, count = t.rng.choice(objects(scene)), scene.count if isinstance(scene, Several) else 1
     if t.rng.random() < 0.15:
-        name, count = t.object(lambda o: o.name != scene.object), 0
+        name, count = t.object(lambda o: o.name not in objects(scene)), 0
     slots = {"many": n.plural(name), "the_many": n.the_plural(name), "noun": n.noun(name)}
     return _question(t, scene, n.number(name, count), "count", **slots)
 
@@ -83,7 +110,7 @@ def ask_size(t: Teller) -> list[Turn]:
 def ask_yes_no(t: Teller) -> list[Turn]:
     n, scene, truth = t.grammar.names, t.picture(), t.rng.random() < 0.5
     kinds = ["object", "background"]
-    kinds.append({One: "place", Several: "count", Pair: "relation"}[type(scene)])
+    kinds += {One: ["place", "size"], Several: ["count"], Pair: ["relation"]}[type(scene)]
     kind = t.rng.choice(kinds)
     if kind == "object":
         there = (scene.first, scene.second) if isinstance(scene, Pair) else (scene.object,)
@@ -92,6 +119,14 @@ def ask_yes_no(t: Teller) -> list[Turn]:
     if kind == "background":
         colour = scene.background if truth else t.colour(but=scene.background)
         return _yes_no(t, scene, truth, "yes_background", background=n.background(colour))
+    if isinstance(scene, One) and kind == "size":
+        size: Size = scene.size if truth else "small" if scene.size == "big" else "big"
+        slots = {
+            "the": n.the(scene.object),
+            "size": n.size(scene.object, size),
+            "sized": n.sized(scene.object, size),
+        }
+        return _yes_no(t, scene, truth, "yes_size", **slots)
     if isinstance(scene, One):
         places = [p for p in PLACE_PHRASES if (p == scene.place) == truth]
         place = n.place(t.rng.choice(places))
@@ -125,8 +160,17 @@ def ask_sound(t: Teller) -> list[Turn]:
 
 
 def ask_film(t: Teller) -> list[Turn]:
-    n, scene = t.grammar.names, t.scene(Film)
-    kind = t.rng.choice(("what", "motion", "motion", "background"))
+    n, scene, truth = t.grammar.names, t.scene(Film), t.rng.random() < 0.5
+    kind = t.rng.choice(("what", "motion", "motion", "background", "yes_motion", "yes_filmed"))
+    if kind == "yes_filmed":
+        asked = scene.object if truth else t.object(lambda o: o.name != scene.object)
+        return _yes_no(t, scene, truth, kind, object=n.a(asked))
+    if kind == "yes_motion":
+        others = [m for m in load().motions if (m == scene.motion) == truth]
+        told = replace(scene, motion=t.rng.choice(others))
+        slots = {"the": n.the(told.object), "motion": n.motion(told.object, told.motion)}
+        slots["move"] = t.grammar.to_move(told, t.rng)
+        return _yes_no(t, scene, truth, kind, **slots)
     if kind == "what":
         return _question(t, scene, n.a(scene.object), "film_what")
     the = n.the(scene.object)

@@ -14,7 +14,7 @@ from functools import cached_property
 from string import Template
 
 from heliograph.model.primer.grammar.names import Names
-from heliograph.model.primer.grammar.phrasings import Phrasings
+from heliograph.model.primer.grammar.phrasings import Parted
 from heliograph.model.primer.scenes import (
     Film,
     One,
@@ -35,12 +35,14 @@ class Grammar:
     """One language: its names, its phrasings by intent, its replies by key."""
 
     names: Names
-    phrasings: Mapping[str, Phrasings]
+    phrasings: Mapping[str, Parted[Template]]
     replies: Mapping[str, str]
     frames: Mapping[str, str]
     """Patterns of the canonical descriptions, by kind of scene."""
-    outside: Mapping[str, Sequence[str]]
-    """Words for things outside the world."""
+    outside: Mapping[str, Parted[str]]
+    """Words for what lies outside the world, by kind."""
+    signs: Mapping[str, Sequence[str]]
+    """Words for the signs of arithmetic."""
     stop: str = "."
 
     @cached_property
@@ -122,7 +124,9 @@ class Grammar:
                 return words, scene
             case One():
                 if leaves_out():
-                    words, scene = n.a(scene.object), replace(scene, size="big")
+                    bare = rng.random() < 0.15
+                    words = n.noun(scene.object) if bare else n.a(scene.object)
+                    scene = replace(scene, size="big")
                 else:
                     adjective = rng.choice(n.sizes[scene.size])
                     words = n.sized(scene.object, scene.size, adjective)

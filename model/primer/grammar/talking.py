@@ -12,13 +12,14 @@ from heliograph.model.primer.grammar.making import (
     edit,
     make,
     no_sound,
+    pictured,
     sound_of,
     sounds_of,
 )
 from heliograph.model.primer.grammar.speech import Grammar
 from heliograph.model.primer.grammar.teller import Teller, turn
 from heliograph.model.primer.grammar.turns import Answered, Called, Made, Turn
-from heliograph.model.primer.scenes import Film, One, Pair, Picture, Scene, SoundOf
+from heliograph.model.primer.scenes import Film, One, Pair, Scene, Several, SoundOf
 from heliograph.model.primer.vocabulary import LANGUAGES, load
 
 CONVERSATION_TURNS = 4
@@ -26,57 +27,94 @@ CONVERSATION_TURNS = 4
 
 def converse(t: Teller) -> list[Turn]:
     """Four turns about one thing that changes as the user says."""
-    state: Picture | Film
-    turns: list[Turn]
-    if t.rng.random() < 0.25:
-        state = t.picture()
-        turns = [turn(t.ask(t.shown(state), t.say("describe_picture")), t.grammar.describe(state))]
-    else:
-        wanted = t.scene(Film) if t.rng.random() < 0.15 else t.picture()
-        words, scene = t.grammar.request(wanted, t.rng)
-        assert not isinstance(scene, SoundOf)
-        state = scene
-        turns = [make(t, t.say("film" if isinstance(state, Film) else "draw", scene=words), state)]
-    before = ""
+    first, state = _beginning(t)
+    turns, before = [first], ""
     while len(turns) < CONVERSATION_TURNS:
-        kind = t.rng.choice(_going_on(state, before))
-        if kind == before:
-            continue
-        if kind == "what":
-            turns.append(turn(t.say("go_what"), t.grammar.describe(state)))
-        elif kind == "sound":
-            the = t.grammar.names.the(scenes.objects(state)[0])
-            heard = sounds_of(state)
-            answer: list[Answered] = [t.reply("here"), *map(Made, heard)]
-            turns.append(
-                turn(t.say("go_sound", the=the), *(answer if heard else [no_sound(t, state)]))
-            )
-        elif kind == "last" and isinstance(state, Film):
-            state = state.last()
-            turns.append(make(t, t.say("last_only"), state))
-        elif kind == "animate" and isinstance(state, (One, Pair)):
-            words, state = animation(t, state)
-            turns.append(make(t, words, state))
-        else:
-            change = edit(t, state, kind)
-            if change is None:
-                continue
-            words, new = change
-            assert not isinstance(new, SoundOf)
-            state = new
-            turns.append(make(t, _opened(t, words), state))
-        before = kind
+        kind = t.rng.choice([k for k in _going_on(state) if k != before])
+        step = _step(t, state, kind)
+        if step is not None:
+            going_on, state = step
+            turns.append(going_on)
+            before = kind
     return turns
 
 
-def _going_on(state: Picture | Film, before: str) -> list[str]:
+def _beginning(t: Teller) -> tuple[Turn, Scene]:
+    if t.rng.random() < 0.25:
+        shown = t.shown(t.picture())
+        return turn(
+            t.ask(shown, t.say("describe_picture")), t.grammar.describe(shown.scene)
+        ), shown.scene
+    intent = t.rng.choices(("draw", "film", "play"), (6, 1, 1.5))[0]
+    wanted: Scene
+    if intent == "draw":
+        wanted = t.picture()
+    else:
+        wanted = t.scene(Film) if intent == "film" else t.scene(SoundOf)
+    words, scene = t.grammar.request(wanted, t.rng)
+    return make(t, t.say(intent, scene=words, sound=words), scene), scene
+
+
+def _going_on(state: Scene) -> list[str]:
     """What can be asked next."""
-    kinds = ["background", "object", "what", "sound"]
-    if isinstance(state, Film):
-        return [*kinds, "last", "last"]
-    if isinstance(state, One):
-        return [*kinds, "size", "size", "place", "more", "animate"]
-    return [*kinds, "animate"] if isinstance(state, Pair) else [*kinds, "more"]
+    match state:
+        case SoundOf():
+            return ["what", "times", "times", "draw", "play"]
+        case Film():
+            return ["background", "object", "what", "sound", "last", "last"]
+        case One():
+            kinds = ["background", "object", "what", "sound", "animate", "more", "place"]
+            return [*kinds, "size", "size"]
+        case Several():
+            return ["background", "object", "what", "sound", "more"]
+        case Pair():
+            return ["background", "object", "what", "sound", "animate"]
+
+
+def _step(t: Teller, state: Scene, kind: str) -> tuple[Turn, Scene] | None:
+    """The next turn and what it leaves to speak of; nothing where it can't be asked."""
+    match kind, state:
+        case "what", _:
+            return turn(t.say("go_what"), t.grammar.describe(state)), state
+        case "sound", _:
+            the = t.grammar.names.the(scenes.objects(state)[0])
+            user, heard = t.say("go_sound", the=the), sounds_of(state)
+            if not heard:
+                return turn(user, no_sound(t, state)), state
+            return turn(user, t.reply("here"), *map(Made, heard)), state
+        case "draw", SoundOf():
+            picture = pictured(state)
+            return make(t, t.say("go_draw"), picture), picture
+        case "play", SoundOf():
+            words, sound = t.grammar.request(t.scene(SoundOf), t.rng)
+            return make(t, _opened(t, t.raw("play", sound=words)), sound), sound
+        case "times", SoundOf():
+            return _again(t, state)
+        case "last", Film():
+            return make(t, t.say("last_only"), state.last()), state.last()
+        case "animate", One() | Pair():
+            words, film = animation(t, state)
+            return make(t, words, film), film
+        case _, One() | Several() | Pair() | Film():
+            change = edit(t, state, kind)
+            if change is None:
+                return None
+            return make(t, _opened(t, change[0]), change[1]), change[1]
+    return None
+
+
+def _again(t: Teller, sound: SoundOf) -> tuple[Turn, Scene] | None:
+    """The same sound another number of times, or in the other direction."""
+    n = t.grammar.names
+    if sound.count is not None:
+        count = t.rng.choice([c for c in n.times if c != sound.count])
+        new, words = replace(sound, count=count), t.rng.choice(n.times[count])
+    elif sound.direction is not None:
+        new = replace(sound, direction="falling" if sound.direction == "rising" else "rising")
+        words = t.rng.choice(n.directions[str(new.direction)])
+    else:
+        return None
+    return make(t, _opened(t, t.raw("edit_times", times=words)), new), new
 
 
 def _opened(t: Teller, words: str) -> str:
@@ -184,7 +222,7 @@ def calculate(t: Teller) -> list[Turn]:
         asked = asked.replace("*", "×").replace("/", "÷")
     elif style < 0.6:
         for sign in "+-*/":
-            words = t.grammar.outside[sign]
+            words = t.grammar.signs[sign]
             asked = asked.replace(f" {sign} ", f" {t.rng.choice(words)} ")
     result = str(value)
     return [
@@ -257,16 +295,20 @@ def greet(t: Teller) -> list[Turn]:
 def decline(t: Teller) -> list[Turn]:
     """Something outside the world; at times with a medium that doesn't matter."""
     kinds = ("decline", "decline", "decline_draw", "decline_play", "decline_film")
-    n, name, outside = t.grammar.names, t.object(), t.grammar.outside
+    n, name = t.grammar.names, t.object()
     slots = {
         "object": n.a(name),
         "many": n.plural(name),
         "noun": n.noun(name),
-        "thing": t.rng.choice(outside["thing"]),
-        "topic": t.rng.choice(outside["topic"]),
-        "oddsound": t.rng.choice(outside["sound"]),
-        "oddmotion": t.rng.choice(outside["motion"]),
-        "colour": t.rng.choice(outside["colour"]),
-        "number": t.rng.choice(outside["number"]),
+        "thing": t.outside("thing"),
+        "topic": t.outside("topic"),
+        "oddsound": t.outside("sound"),
+        "oddmotion": t.outside("motion"),
+        "colour": t.outside("colour"),
+        "number": t.outside("number"),
     }
-    return [turn(t.say(t.rng.choice(kinds), **slots), t.reply("decline"))]
+    kind = t.rng.choice(kinds)
+    words = t.say(kind, **slots)
+    with_picture = kind == "decline" and t.rng.random() < 0.15
+    user = t.ask(t.shown(t.picture()), words) if with_picture else (words,)
+    return [turn(user, t.reply("decline"))]

@@ -14,11 +14,11 @@ from typing import TypeVar
 from heliograph.model.primer import scenes
 from heliograph.model.primer.grammar.speech import Grammar
 from heliograph.model.primer.grammar.turns import Answered, Said, Shown, Turn
-from heliograph.model.primer.scenes import Scene, Split
+from heliograph.model.primer.scenes import Picture, Scene, Split
 from heliograph.model.primer.vocabulary import Object, load
 
 S = TypeVar("S", bound=Scene)
-PICTURES = (scenes.One, scenes.Several, scenes.Pair)
+PICTURES: tuple[type[Picture], ...] = (scenes.One, scenes.Several, scenes.Pair)
 PICTURE_WEIGHTS = (5, 2, 3)
 
 
@@ -39,13 +39,13 @@ class Teller:
         split: Split = "train"
         if self.split == "held_out" and self.rng.random() < 0.5:
             split = "held_out"
-        scene = scenes.sample(self.rng, kind, split)
+        scene = scenes.sample(self.rng, kind, split)  # type: ignore[arg-type]
         assert isinstance(scene, kind)
         return scene
 
-    def picture(self) -> scenes.Picture:
+    def picture(self) -> Picture:
         """A picture of any kind."""
-        return self.scene(self.rng.choices(PICTURES, PICTURE_WEIGHTS)[0])  # type: ignore[type-var]
+        return self.scene(self.rng.choices(PICTURES, PICTURE_WEIGHTS)[0])
 
     def object(self, fits: Callable[[Object], bool] = lambda o: True) -> str:
         """The English name of an object that fits."""
@@ -66,6 +66,10 @@ class Teller:
     def shown(self, scene: Scene) -> Shown:
         """The scene as a medium that the user sends."""
         return Shown(self.see(scene), self.rng.randrange(2**31))
+
+    def outside(self, kind: str) -> str:
+        """A word for something outside the world, of the split that phrasings come from."""
+        return self.rng.choice(self.grammar.outside[kind][self.phrasings])
 
     def raw(self, intent: str, **slots: str) -> str:
         """A phrasing of the intent, filled in."""
