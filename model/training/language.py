@@ -12,6 +12,7 @@ Shape legend: k runs of n tokens, W the model's width, L words of a caption.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -> LanguageModel:
-    """An untrained Llama (Touvron et al. 2023) with the signal tokens."""
+    """An untrained Llama (Touvron et al. 2023) over a copy of the tokenizer."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -50,7 +51,7 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
         eos_token_id=tokenizer.eos_token_id,
     )
     torch.manual_seed(seed)
-    return LanguageModel(LlamaForCausalLM(config), tokenizer)
+    return LanguageModel(LlamaForCausalLM(config), copy.deepcopy(tokenizer))
 
 
 def conversations(language: LanguageModel, size: int, seed: int) -> Callable[[int], Batch]:
@@ -66,11 +67,7 @@ class Recall(nn.Module):
         super().__init__()
         words = caption_tokenizer()
         width = language.width
-        self._ids = lambda captions: (
-            words(
-                list(captions), padding="max_length", max_length=LENGTH, return_tensors="pt"
-            ).input_ids
-        )
+        self._tokenizer = words
         self.queries = nn.ParameterDict(
             {m: nn.Parameter(torch.randn(LENGTH, width)) for m in language.table.runs}
         )
@@ -85,7 +82,10 @@ class Recall(nn.Module):
         weights = self.queries[modality] @ keys.transpose(1, 2) * hidden.shape[-1] ** -0.5
         read = weights.softmax(-1) @ keys  # (k, L, W)
         logits = self.words(read).flatten(0, 1)  # (k L, words)
-        return F.cross_entropy(logits, self._ids(captions).flatten(), ignore_index=0)
+        ids: Tensor = self._tokenizer(
+            list(captions), padding="max_length", max_length=LENGTH, return_tensors="pt"
+        ).input_ids  # (k, L), 0 where there is no word
+        return F.cross_entropy(logits, ids.flatten(), ignore_index=0)
 
 
 def language_loss(

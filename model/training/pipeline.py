@@ -1,9 +1,9 @@
 """From nothing to a core: every training in its order, each in a folder of one work directory.
 
     tokenizer   from the world's texts                          tokenizer/
+    image-vae … sounds   the decoders (``decoder_runs.py``)     image-vae/, objects/, …
     encoders    contrast and details                            encoders/
     language    the base language model, on text alone          language/
-    …           the decoders' parts (``decoders.py``)           image-vae/, image/, …
     encode      stage 1: input projections                      encode/
     decode      stage 2: output projections, new token rows     decode/
     instruct    stage 3: LoRA and projections                   instruct/
@@ -16,139 +16,248 @@ where it stopped: ``python -m heliograph.model.training.pipeline encoders --work
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable, Mapping
-from itertools import islice
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from heliograph.model.training.loop import Outcome, averaged, fit, rng
+import torch
+
+from heliograph.model.core import AnyToAny
+from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.parts import Modality
+from heliograph.model.training import decode, decoder_runs, encode, instruct, parts, stages
+from heliograph.model.training.loop import Outcome, Schedule, averaged, fit
 from heliograph.model.training.presets import Preset, preset
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
-    from heliograph.model.encoders.imagebind import ImageBind
-    from heliograph.model.language import LanguageModel
-
-
-def tokenizer(work: Path, settings: Preset) -> PreTrainedTokenizerFast:
-    """The tokenizer of the work directory, trained now if it isn't there."""
-    from transformers import PreTrainedTokenizerFast
-
-    from heliograph.model.primer.dialogues import texts
-    from heliograph.model.tokenizer import train_tokenizer
-
-    folder = work / "tokenizer"
-    if not (folder / "tokenizer.json").exists():
-        said = islice(texts(rng(settings.seed, -1)), settings.tokenizer_texts)
-        train_tokenizer(said, settings.vocabulary).save_pretrained(folder)
-    trained: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
-    return trained
+LARGEST_FILE = 16_000_000
+"""Bytes that a file of the assembled core may have."""
+PROBE = 20.0
+"""Seconds of training from which its speed is told."""
 
 
-def encode_text(work: Path, settings: Preset) -> Callable[[str], list[int]]:
-    """From text to the tokenizer's ids, without marks."""
-    words = tokenizer(work, settings)
+def conditioners(work: Path) -> dict[Modality, DiffusionDecoder]:
+    """The decoders whose text encoders stage 2 aims at.
 
-    def encode(text: str) -> list[int]:
-        ids: list[int] = words(text, add_special_tokens=False, verbose=False).input_ids
-        return ids
-
-    return encode
+    The film decoder moves the picture decoder, whose text encoder is also its own.
+    """
+    pictures = decoder_runs.picture_decoder(work)
+    return {"image": pictures, "audio": decoder_runs.sound_decoder(work), "video": pictures}
 
 
-def _fresh_encoder(work: Path, settings: Preset) -> ImageBind:
-    import torch
-
-    from heliograph.model.encoders.imagebind import ImageBind
-
-    words = tokenizer(work, settings)
-    assert words.eos_token_id is not None
-    torch.manual_seed(settings.seed)
-    return ImageBind(settings.encoder(len(words), int(words.eos_token_id)))
-
-
-def train_encoders(work: Path, settings: Preset, seconds: float | None) -> Outcome:
-    """The encoders, by contrast and by attributes."""
-    from heliograph.model.training.encoders import Attributes, encoder_loss
-    from heliograph.model.training.pairs import pairs
-
-    encoder = _fresh_encoder(work, settings)
-    attributes = Attributes(encoder)
+def train_encode(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """Stage 1."""
+    encoder = parts.encoder(work, settings)
+    core = stages.compose(
+        parts.language(work, settings), encoder, {}, settings.projections, settings.seed
+    )
+    encode.choose(core)
     return fit(
-        {"encoder": encoder, "attributes": attributes},
-        pairs(encoder, encode_text(work, settings), settings.batches, settings.seed),
-        encoder_loss(encoder, attributes),
-        settings.encoders_schedule,
-        work / "encoders",
-        title="encoders",
+        stages.parts(core),
+        encode.batches(core, encoder, settings.batches.encode, settings.seed),
+        encode.encode_loss(core),
+        schedule,
+        work / "encode",
+        title="stage 1, encoding-side alignment",
         seconds=seconds,
     )
 
 
-def encoder(work: Path, settings: Preset) -> ImageBind:
-    """The encoders as far as they are trained, ready to be used."""
-    from heliograph.model.training.encoders import Attributes
-
-    read = _fresh_encoder(work, settings)
-    averaged(work / "encoders", {"encoder": read, "attributes": Attributes(read)})
-    return read.eval().requires_grad_(False)
-
-
-def train_language(work: Path, settings: Preset, seconds: float | None) -> Outcome:
-    """The base language model, on text alone."""
-    from heliograph.model.training.language import Recall, conversations, fresh, language_loss
-
-    model = fresh(tokenizer(work, settings), settings.language, settings.seed)
-    recall = Recall(model)
+def train_decode(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """Stage 2."""
+    known = conditioners(work)
+    core = _core(work, settings, known)
+    rows = decode.choose(core)
     return fit(
-        {"language": model, "recall": recall},
-        conversations(model, settings.batches.dialogues, settings.seed),
-        language_loss(model, recall),
-        settings.language_schedule,
-        work / "language",
-        title="language",
+        stages.parts(core),
+        decode.batches(core, settings.batches.decode, settings.seed),
+        decode.decode_loss(core, known, settings.condition_weight),
+        schedule,
+        work / "decode",
+        title=f"stage 2, decoding-side alignment (of the embedding only {rows:,} new numbers)",
         seconds=seconds,
     )
 
 
-def language(work: Path, settings: Preset) -> LanguageModel:
-    """The base language model as far as it is trained."""
-    from heliograph.model.training.language import Recall, fresh
+def train_instruct(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """Stage 3."""
+    known = conditioners(work)
+    core = _core(work, settings, known, "encode", "decode")
+    rows = instruct.choose(core, settings.lora_rank)
+    return fit(
+        stages.parts(core),
+        instruct.batches(
+            core, parts.encoder(work, settings), settings.batches.instruct, settings.seed
+        ),
+        instruct.instruct_loss(core, known, settings.condition_weight),
+        schedule,
+        work / "instruct",
+        title=f"stage 3, MosIT (of the embedding only {rows:,} new numbers)",
+        seconds=seconds,
+    )
 
-    model = fresh(tokenizer(work, settings), settings.language, settings.seed)
-    averaged(work / "language", {"language": model, "recall": Recall(model)})
-    return model
+
+def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
+    """Put the newest of everything together and write the core directory.
+
+    Stages that haven't been trained are left out, so an early core can be tried; LoRA is
+    added to the weights.
+
+    Raises:
+        WeightsError: a file is larger than ``LARGEST_FILE``.
+    """
+    known = conditioners(work)
+    core = _core(work, settings, known, *_trained(work, "encode", "decode"))
+    if _trained(work, "instruct"):
+        instruct.choose(core, settings.lora_rank)
+        averaged(work / "instruct", stages.parts(core))
+        core.language.merge_lora()
+    whole = AnyToAny.build(
+        core.language,
+        {m: core.inputs[m] for m in core.sees},  # type: ignore[misc]
+        {m: core.outputs[m] for m in core.makes},  # type: ignore[misc]
+        {"imagebind": parts.encoder(work, settings)},
+        {**known, "video": decoder_runs.film_decoder(work)},
+    )
+    whole.requires_grad_(False).eval().save_pretrained(directory)
+    for file in directory.rglob("*.safetensors"):
+        if file.stat().st_size > LARGEST_FILE:
+            raise WeightsError(f"{file} is larger than {LARGEST_FILE // 10**6} MB.")
+    return whole
 
 
-TRAININGS: Mapping[str, Callable[[Path, Preset, float | None], Outcome]] = {
-    "encoders": train_encoders,
-    "language": train_language,
+Training = Callable[[Path, Preset, Schedule, "float | None"], Outcome]
+
+
+def _decoders(name: str) -> Training:
+    def train(work: Path, settings: Preset, schedule: Schedule, seconds: float | None) -> Outcome:
+        return decoder_runs.TRAININGS[name](work, schedule, seconds)
+
+    return train
+
+
+TRAININGS: Mapping[str, Training] = {
+    **{name: _decoders(name) for name in decoder_runs.TRAININGS},
+    "encoders": parts.train_encoders,
+    "language": parts.train_language,
+    "encode": train_encode,
+    "decode": train_decode,
+    "instruct": train_instruct,
 }
+"""Every training by its name, in an order in which they can be run."""
+PARTS = (*decoder_runs.TRAININGS, "encoders", "language")
+"""What comes before the three stages."""
+
+
+def train(
+    name: str,
+    work: Path,
+    settings: Preset,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    fitted: bool = False,
+) -> Outcome:
+    """Run a training, or go on with it.
+
+    Args:
+        name: of ``TRAININGS``.
+        work: the work directory.
+        settings: sizes and schedules.
+        seconds: when to stop, wherever it is.
+        steps: length of the schedule, instead of the preset's.
+        fitted: shorten the schedule so that it ends within ``seconds``; what was measured
+            is written down, so that a later call goes on with the same schedule.
+
+    Raises:
+        InputError: there is no training of that name.
+    """
+    if name not in TRAININGS:
+        raise InputError(f"There is no training {name!r}; there are {', '.join(TRAININGS)}.")
+    schedule = {**decoder_runs.SCHEDULES, **settings.schedules}[name]
+    plan = work / name / "plan.json"
+    if steps is None and plan.exists():
+        steps = int(json.loads(plan.read_text())["steps"])
+    elif fitted and seconds is not None:
+        probe = TRAININGS[name](work, settings, schedule, min(PROBE, seconds / 10))
+        speed = probe.step / max(probe.seconds, 1e-6)
+        seconds = max(0.0, seconds - probe.seconds)
+        # A tenth is left for the checkpoints and for a machine that slows down.
+        steps = min(schedule.steps, probe.step + int(0.9 * speed * seconds))
+        plan.write_text(json.dumps({"steps": steps}) + "\n")
+    if steps is not None:
+        schedule = replace(schedule, steps=steps, warmup=min(schedule.warmup, steps))
+    return TRAININGS[name](work, settings, schedule, seconds)
+
+
+def train_all(work: Path, settings: Preset, directory: Path, minutes: float | None = None) -> None:
+    """Every training in its order, then the core directory.
+
+    Args:
+        work: the work directory; what is finished there isn't done again.
+        settings: sizes and schedules.
+        directory: where the core goes.
+        minutes: a budget, divided by ``settings.shares``; each schedule is shortened to it.
+    """
+    parts.tokenizer(work, settings)
+    for name in TRAININGS:
+        seconds = None if minutes is None else 60 * minutes * settings.shares[name]
+        train(name, work, settings, seconds=seconds, fitted=minutes is not None)
+    assemble(work, settings, directory)
+
+
+def _core(
+    work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder], *runs: str
+) -> AnyToAny:
+    """A core of the trained parts, with what those stages left."""
+    core = stages.compose(
+        parts.language(work, settings),
+        parts.encoder(work, settings),
+        known,
+        settings.projections,
+        settings.seed,
+    )
+    for run in runs:
+        averaged(work / run, stages.parts(core))
+    return core
+
+
+def _trained(work: Path, *runs: str) -> list[str]:
+    return [run for run in runs if (work / run / "last.safetensors").exists()]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one training of a work directory."""
-    parser = argparse.ArgumentParser(description="Run one training.")
-    parser.add_argument("training", choices=["tokenizer", *TRAININGS])
+    """Run one training of a work directory, or all."""
+    parser = argparse.ArgumentParser(description="Run one training, or all.")
+    parser.add_argument("training", choices=["tokenizer", *TRAININGS, "assemble", "all"])
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--out", type=Path, help="the core directory, if not WORK/core")
     parser.add_argument("--preset", default="primer")
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--steps", type=int, help="length of the schedule, if not the preset's")
     parser.add_argument("--threads", type=int, default=1)
     chosen = parser.parse_args(arguments)
-    import torch
-
     torch.set_num_threads(chosen.threads)
+    torch.set_flush_denormal(True)  # Adam's moments of rows that are never seen get tiny
     settings = preset(chosen.preset)
-    if chosen.training == "tokenizer":
-        print(f"{len(tokenizer(chosen.work, settings))} tokens")
-        return
-    if chosen.steps:
-        settings = settings.lasting(chosen.training, chosen.steps)
-    seconds = 60 * chosen.minutes if chosen.minutes else None
-    outcome = TRAININGS[chosen.training](chosen.work, settings, seconds)
-    print(outcome)
+    out = chosen.out or chosen.work / "core"
+    match chosen.training:
+        case "tokenizer":
+            print(f"{len(parts.tokenizer(chosen.work, settings))} tokens")
+        case "assemble":
+            assemble(chosen.work, settings, out)
+        case "all":
+            train_all(chosen.work, settings, out, chosen.minutes)
+        case name:
+            seconds = 60 * chosen.minutes if chosen.minutes else None
+            print(train(name, chosen.work, settings, seconds=seconds, steps=chosen.steps))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.errors import InputError
@@ -19,10 +18,10 @@ from heliograph.model.training.loop import Schedule
 class LanguageSizes:
     """Sizes of the base language model, a Llama with tied embeddings."""
 
-    hidden: int = 256
-    layers: int = 6
+    hidden: int = 192
+    layers: int = 5
     heads: int = 4
-    intermediate: int = 704
+    intermediate: int = 512
     context: int = 512
     """Longest conversation in tokens."""
 
@@ -57,6 +56,29 @@ class Batches:
     instruct: int = 16
 
 
+# Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
+_SCHEDULES: Mapping[str, Schedule] = {
+    "encoders": Schedule(800, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
+    "language": Schedule(2000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "encode": Schedule(1000, 1.5e-3, warmup=50, ema=0.99),
+    "decode": Schedule(1000, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "instruct": Schedule(800, 6e-4, warmup=50, ema=0.99, weight_decay=0.0),
+}
+_SHARES: Mapping[str, float] = {
+    "image-vae": 0.09,
+    "objects": 0.13,
+    "scenes": 0.15,
+    "motion": 0.10,
+    "audio-vae": 0.04,
+    "sounds": 0.08,
+    "encoders": 0.13,
+    "language": 0.14,
+    "encode": 0.05,
+    "decode": 0.04,
+    "instruct": 0.05,
+}
+
+
 @dataclass(frozen=True)
 class Preset:
     """What to train, how big and for how long."""
@@ -73,19 +95,11 @@ class Preset:
     lora_rank: int = 32
     condition_weight: float = 1.0
     """Weight of the condition loss beside the cross-entropy in stages 2 and 3."""
-    encoders_schedule: Schedule = Schedule(800, 1e-3, warmup=50, ema=0.99, weight_decay=0.02)
-    language_schedule: Schedule = Schedule(
-        2000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)
-    )
-    encode_schedule: Schedule = Schedule(1000, 1.5e-3, warmup=50, ema=0.99)
-    decode_schedule: Schedule = Schedule(1000, 1e-3, warmup=50, ema=0.99)
-    instruct_schedule: Schedule = Schedule(800, 6e-4, warmup=50, ema=0.99)
-
-    def lasting(self, training: str, steps: int) -> Preset:
-        """The same with so many steps of one training."""
-        schedule: Schedule = getattr(self, f"{training}_schedule")
-        changes: dict[str, Any] = {f"{training}_schedule": replace(schedule, steps=steps)}
-        return replace(self, **changes)
+    schedules: Mapping[str, Schedule] = field(default_factory=lambda: _SCHEDULES)
+    """By the name of the training; those of the decoders' parts stand beside them
+    (``decoder_runs.py``)."""
+    shares: Mapping[str, float] = field(default_factory=lambda: _SHARES)
+    """How a time budget is divided among the trainings."""
 
     def encoder(self, vocabulary: int, end: int) -> ImageBindConfig:
         """Sizes of the encoder, whose text branch reads the language model's tokens."""
@@ -103,7 +117,7 @@ class Preset:
 
 PRIMER = Preset("primer")
 
-_SHORT = Schedule(30, 1e-3, warmup=5, checkpoint_every=10)
+_SHORT = Schedule(20, 1e-3, warmup=5, weight_decay=0.0, checkpoint_every=10)
 TINY = Preset(
     "tiny",
     vocabulary=512,
@@ -120,11 +134,7 @@ TINY = Preset(
     ),
     batches=Batches(images=4, films=2, sounds=2, dialogues=4, encode=4, decode=4, instruct=4),
     lora_rank=4,
-    encoders_schedule=_SHORT,
-    language_schedule=_SHORT,
-    encode_schedule=_SHORT,
-    decode_schedule=_SHORT,
-    instruct_schedule=_SHORT,
+    schedules=dict.fromkeys([*_SCHEDULES, *_SHARES], _SHORT),
 )
 
 

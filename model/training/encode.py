@@ -1,0 +1,45 @@
+"""Stage 1, encoding-side alignment: only the input projections train.
+
+The language model, frozen, is asked about media and has to answer rightly: describe them,
+or say what, how many, where. What it says depends on the projection alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from heliograph.model.batching import Batch
+from heliograph.model.core import AnyToAny
+from heliograph.model.encoders import Encoder
+from heliograph.model.primer import dialogues
+from heliograph.model.training.conversations import Looker, batches_of, length_in
+from heliograph.model.training.loop import Losses
+
+TASKS = tuple(t for t in dialogues.TASKS if t.startswith(("describe_", "ask_")))
+
+
+def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:
+    """Descriptions and questions about media, read by the encoder."""
+    looker = Looker(encoder)
+    drawn = batches_of(
+        lambda chance: dialogues.sample(chance, tasks=TASKS), length_in(core.language), size, seed
+    )
+    return lambda step: core.collate(looker.samples(drawn(step)))
+
+
+def encode_loss(core: AnyToAny) -> Callable[[Batch, torch.Generator], Losses]:
+    """Cross-entropy on the answers."""
+
+    def loss(batch: Batch, generator: torch.Generator) -> Losses:
+        outputs = core(batch)
+        return {"loss": outputs.loss, "right": outputs.correct / outputs.count}
+
+    return loss
+
+
+def choose(core: AnyToAny) -> None:
+    """Let the input projections train."""
+    core.requires_grad_(False)
+    core.inputs.requires_grad_(True)

@@ -1,0 +1,40 @@
+"""Stage 3, modality-switching instruction tuning (MosIT): LoRA and every projection.
+
+All tasks of the world in conversations of one or more turns, with the media that users
+send and the signals that answer them; the losses of both sides together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from heliograph.model.batching import Batch
+from heliograph.model.core import AnyToAny
+from heliograph.model.encoders import Encoder
+from heliograph.model.primer import dialogues
+from heliograph.model.training.conversations import Looker, batches_of, length_in
+from heliograph.model.training.decode import decode_loss
+from heliograph.model.training.stages import train_new_rows
+
+instruct_loss = decode_loss
+"""The same two losses: here media come in too, and LoRA trains."""
+
+
+def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:
+    """All tasks by their weights, media read by the encoder."""
+    looker = Looker(encoder)
+    drawn = batches_of(dialogues.sample, length_in(core.language), size, seed)
+    return lambda step: core.collate(looker.samples(drawn(step)))
+
+
+def choose(core: AnyToAny, rank: int) -> int:
+    """Add LoRA and let it, the projections and the new rows train.
+
+    LoRA is added first: adding it freezes all else. It has no dropout, so that a step
+    depends on its number alone. Gives how many numbers the new rows are.
+    """
+    core.requires_grad_(False)
+    core.language.add_lora(r=rank, alpha=rank, dropout=0.0)
+    core.inputs.requires_grad_(True)
+    core.outputs.requires_grad_(True)
+    return train_new_rows(core.language)

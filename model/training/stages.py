@@ -1,0 +1,126 @@
+"""What the three stages share: which parameters train, and the condition loss.
+
+The stages are those of Wu et al. 2023, "NExT-GPT" (arXiv 2309.05519), sections 4 and 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from heliograph.model.batching import Outputs
+from heliograph.model.core import AnyToAny
+from heliograph.model.encoders import Encoder
+from heliograph.model.language import LanguageModel
+from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.projections import InputProjectionConfig, OutputProjection
+from heliograph.model.signals import added_tokens
+from heliograph.model.training.presets import ProjectionSizes
+
+
+class Conditioner(Protocol):
+    """What stage 2 needs of a decoder: ``DiffusionDecoder`` is one."""
+
+    @property
+    def condition_shape(self) -> tuple[int, int]: ...
+
+    def encode_condition(self, captions: Sequence[str]) -> Tensor: ...
+
+
+def compose(
+    language: LanguageModel,
+    encoder: Encoder,
+    conditioners: Mapping[Modality, Conditioner],
+    sizes: ProjectionSizes,
+    seed: int,
+) -> AnyToAny:
+    """A core with fresh projections between trained parts, nothing of it trainable yet."""
+    torch.manual_seed(seed)
+    inputs = {
+        m: InputProjectionConfig(
+            kind="resampler",
+            encoder_width=encoder.width(m),
+            encoder_tokens=encoder.tokens(m),
+            llm_width=language.width,
+            tokens=sizes.tokens[m],
+            layers=sizes.input_layers,
+            heads=sizes.heads,
+            hidden=sizes.input_hidden,
+        ).build()
+        for m in encoder.modalities
+    }
+    counts = {spec.modality: spec.count for spec in language.table.specs}
+    outputs: dict[Modality, OutputProjection] = {}
+    for m in MODALITIES:
+        if m in conditioners:
+            tokens, width = conditioners[m].condition_shape
+            outputs[m] = OutputProjection(
+                language.width,
+                width,
+                tokens,
+                counts[m],
+                hidden=sizes.hidden,
+                layers=sizes.layers,
+                heads=sizes.heads,
+                ff=sizes.ff,
+            )
+    core = AnyToAny.build(language, inputs, outputs)
+    return core.requires_grad_(False)
+
+
+def parts(core: AnyToAny) -> dict[str, nn.Module]:
+    """The core's trainable parts by name, as ``fit`` and ``averaged`` take them."""
+    return {"inputs": core.inputs, "outputs": core.outputs, "language": core.language}
+
+
+def train_new_rows(language: LanguageModel) -> int:
+    """Let the embedding learn, but only the rows of the signal tokens and markers.
+
+    The gradients of all other rows are dropped, so they stay as they are under an optimizer
+    without weight decay. Gives how many numbers really train.
+    """
+    embedding = language.model.get_input_embeddings().weight
+    assert isinstance(embedding, nn.Parameter)
+    names = added_tokens(language.table.specs)
+    ids = torch.tensor(language.tokenizer.convert_tokens_to_ids(names))
+    kept = torch.zeros(len(embedding), 1).index_fill_(0, ids, 1.0)
+    for weight in _unique([embedding, language.model.get_output_embeddings().weight]):
+        weight.requires_grad_(True)
+        weight.register_hook(lambda gradient: gradient * kept)
+    return len(ids) * embedding.shape[1]
+
+
+def condition_loss(
+    core: AnyToAny, conditioners: Mapping[Modality, Conditioner]
+) -> Callable[[Outputs], dict[str, Tensor]]:
+    """How far projected signals are from what the decoders' text encoders say of the captions.
+
+    The mean squared error over the condition's tokens, for each modality that occurs.
+    """
+    known: dict[tuple[Modality, str], Tensor] = {}
+
+    def aim(modality: Modality, captions: Sequence[str]) -> Tensor:
+        new = [c for c in dict.fromkeys(captions) if (modality, c) not in known]
+        if new:
+            encoded = conditioners[modality].encode_condition(new)  # (new, m, W_cond)
+            known.update(((modality, c), x) for c, x in zip(new, encoded, strict=True))
+        return torch.stack([known[modality, c] for c in captions])
+
+    def loss(outputs: Outputs) -> dict[str, Tensor]:
+        if len(known) > 20_000:
+            known.clear()
+        far: dict[str, Tensor] = {}
+        for modality, group in outputs.stacked.items():
+            projected = core.outputs[modality](group.hidden, group.embeddings)  # (k, m, W_cond)
+            far[modality] = F.mse_loss(projected, aim(modality, group.captions))
+        return far
+
+    return loss
+
+
+def _unique(weights: Iterable[Tensor]) -> list[Tensor]:
+    return list({id(weight): weight for weight in weights}.values())
