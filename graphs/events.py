@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from heliograph.model.parts import Media, Modality, Text, ToolCall
 
@@ -93,14 +93,22 @@ AnswerPart: TypeAlias = Text | Media | ToolCall | Failure
 
 
 @dataclass(frozen=True)
+class Entry:
+    """One speaker's part of a conversation, as it is shown to people."""
+
+    role: Literal["user", "assistant"]
+    parts: tuple[AnswerPart, ...]
+
+
+@dataclass(frozen=True)
 class Timing:
     """Seconds that a turn took."""
 
     load_s: float = 0.0
     """Loading the core; 0 where it was loaded already."""
     first_token_s: float | None = None
-    """From the start of the turn, after loading, to its first event; ``None`` where the
-    turn was resumed and the core had nothing left to say."""
+    """From the start of the turn, after loading, to its first event; ``None`` where the core
+    said nothing."""
     total_s: float = 0.0
     """The whole turn, loading included."""
 

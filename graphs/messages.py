@@ -27,7 +27,7 @@ from urllib.parse import unquote, urlsplit
 
 from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage, ToolMessage
 
-from heliograph.graphs.events import AnswerPart, Failure
+from heliograph.graphs.events import AnswerPart, Entry, Failure
 from heliograph.memory.artifacts import ArtifactStore
 from heliograph.model import media as media_files
 from heliograph.model.errors import InputError, MediaError
@@ -216,3 +216,27 @@ def _part(block: Block, store: ArtifactStore, limits: media_files.MediaLimits) -
             return Media(block["type"], block["mime_type"], b"", caption=extras["caption"])
         return media_of(block, store, limits)
     raise InputError(f"A content block of type {block['type']!r} can't be read.")
+
+
+def transcript(messages: Sequence[AnyMessage], store: ArtifactStore) -> list[Entry]:
+    """LangChain messages as they are shown to people, media with their bytes."""
+    results = {m.tool_call_id: str(m.content) for m in messages if isinstance(m, ToolMessage)}
+    entries: list[Entry] = []
+    for message in messages:
+        if not isinstance(message, HumanMessage | AIMessage):
+            continue
+        parts: list[AnswerPart] = []
+        for block in blocks_of(message.content):
+            if block["type"] == "text":
+                parts.append(Text(block["text"]))
+            else:
+                parts.append(_failure(block) or store.get_media(block))
+        if isinstance(message, HumanMessage):
+            entries.append(Entry("user", tuple(parts)))
+            continue
+        for call in message.tool_calls:
+            parts.append(ToolCall(call["name"], call["args"], results.get(call["id"] or "")))
+        if entries and entries[-1].role == "assistant":
+            parts[:0] = entries.pop().parts
+        entries.append(Entry("assistant", tuple(parts)))
+    return entries
