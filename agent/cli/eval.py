@@ -1,0 +1,149 @@
+"""``heliograph eval``: measure a core on the primer world, row by row."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from heliograph.model.core import AnyToAny
+    from heliograph.model.evaluation.run import Told
+
+
+def evaluate(
+    out: Annotated[Path, typer.Option(help="Folder for the table, the JSON and the pictures.")],
+    preset: Annotated[
+        str | None, typer.Option(help="Bundled weights, by name. [default: primer]")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="A core directory instead.")] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Cases of each row.")] = 100,
+    quick: Annotated[bool, typer.Option("--quick", help="Only 20 cases of each row.")] = False,
+    rows: Annotated[
+        str | None, typer.Option(help="Only these, apart by commas; a wrong name lists them all.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other cases.")] = 0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
+    ] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Cases that are worked on side by side.")] = 16,
+    captions: Annotated[
+        bool,
+        typer.Option(
+            "--captions", help="Condition decoders on the captions said, not on the signals."
+        ),
+    ] = False,
+    words_only: Annotated[
+        bool, typer.Option("--words-only", help="Decode nothing: judge captions, not media.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="Where to compute, such as cuda.")] = "cpu",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print results.json on standard output.")
+    ] = False,
+) -> None:
+    """Measure the weights on held-out scenes and phrasings; Ctrl-C writes what there is."""
+    from heliograph.model.errors import InputError
+    from heliograph.model.evaluation import report
+    from heliograph.model.evaluation.run import QUICK, Settings
+    from heliograph.model.evaluation.run import evaluate as run
+
+    settings = Settings(
+        cases=QUICK if quick else cases,
+        rows=tuple(name.strip() for name in rows.split(",")) if rows is not None else None,
+        seed=seed,
+        batch=batch,
+        steps=steps,
+        guidance=guidance,
+        path="caption" if captions else "signal",
+        media=not words_only,
+    )
+    folder = _weights(preset, weights)
+    core = _load(folder, device)
+    began = time.monotonic()
+    with _bar(quiet=not sys.stderr.isatty()) as tell:
+        outcome = run(core, settings, tell)
+    seconds = round(time.monotonic() - began, 1)
+    try:
+        found = report.write(outcome, out, {"weights": str(folder), "seconds": seconds})
+    except OSError as error:
+        raise InputError(f"{out} can't be written: {error.strerror}.") from error
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        _show(found)
+        print(f"{out / 'index.html'}")
+    if not outcome.complete:
+        print("Stopped before the end.", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _weights(preset: str | None, weights: Path | None) -> Path:
+    from heliograph.model.errors import InputError
+
+    if weights is not None:
+        if preset is not None:
+            raise InputError("Give --preset or --weights, not both.")
+        return weights
+    if preset not in (None, "primer"):
+        raise InputError(f"There are no bundled weights {preset!r}; there is primer.")
+    from heliograph.model.primer import weights_dir
+
+    return weights_dir()
+
+
+def _load(folder: Path, device: str) -> AnyToAny:
+    from heliograph.model.core import AnyToAny
+
+    core = AnyToAny.from_pretrained(folder, device=device)
+    if device != "cpu":
+        for modality in core.makes:
+            core.decoder(modality).pipeline.to(device)
+    return core
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Told]:
+    """A line on standard error for each row, with its time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:>20}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), console=Console(stderr=True), disable=quiet
+    ) as progress:
+        tasks: dict[str, Any] = {}
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total)
+            progress.update(tasks[name], completed=done)
+            if quiet and done == total:
+                print(f"{name}: {done} cases", file=sys.stderr, flush=True)
+
+        yield tell
+
+
+def _show(found: dict[str, Any]) -> None:
+    """The table in the terminal: the share of right cases of each row."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from heliograph.model.evaluation.figures import Share
+
+    table = Table("row", "cases", "right")
+    for part in ("rows", "pooled", "parts"):
+        for row in found[part].values():
+            if row["count"]:
+                share = Share(row["right"], row["count"])
+                table.add_row(row["title"], str(row["count"]), share.text())
+        table.add_section()
+    Console().print(table)

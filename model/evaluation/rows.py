@@ -1,0 +1,122 @@
+"""What is asked: the rows of the evaluation, and the cases of each.
+
+A case is a dialogue of the primer world with the answers that are right. Rows draw from
+scenes and phrasings that training never sees, unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from heliograph.model.errors import InputError
+from heliograph.model.primer.dialogues import TASKS, Dialogue, Made, sample
+from heliograph.model.primer.scenes import One, Pair, Scene, Several, Split
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    title: str
+    tasks: tuple[str, ...]
+    """Of ``dialogues.TASKS``, drawn by their weights."""
+    kind: type[Scene] | None = None
+    """Only dialogues whose answer makes a scene of this kind."""
+    about: tuple[str, ...] | None = None
+    """The attributes that make a case of this row right; ``None`` is all of them."""
+    scenes: Split = "held_out"
+    phrasings: Split = "held_out"
+    share: float = 1.0
+    """Of the number of cases: a film costs as much as eight pictures."""
+
+    def count(self, cases: int) -> int:
+        """How many cases it gets when the others get so many."""
+        return max(1, round(self.share * cases))
+
+
+QUESTIONS = ("ask_what", "ask_count", "ask_where", "ask_background", "ask_size", "ask_yes_no")
+EDITS = ("edit_background", "edit_more", "edit_object", "edit_size", "edit_place")
+FILMS = 0.4
+
+ROWS: tuple[Row, ...] = (
+    Row("describe-picture", "picture described", ("describe_picture",)),
+    Row("ask-picture", "questions about pictures", QUESTIONS),
+    Row("describe-sound", "sound described", ("describe_sound",)),
+    Row(
+        "describe-film",
+        "film described (object and motion)",
+        ("describe_film",),
+        about=("object", "motion"),
+    ),
+    Row("ask-sound-film", "questions about sounds and films", ("ask_sound", "ask_film")),
+    Row("describe-both", "two media described in order", ("describe_both",)),
+    Row(
+        "draw-one",
+        "picture drawn, one object (kind, count, background)",
+        ("draw",),
+        One,
+        about=("kind", "object", "background"),
+    ),
+    Row("draw-several", "picture drawn, several of a kind", ("draw",), Several),
+    Row("draw-pair", "picture drawn, two in a relation", ("draw",), Pair),
+    Row("play", "sound made", ("play",)),
+    Row("film", "film made (object, motion, background)", ("film",), share=FILMS),
+    Row("picture-to-sound", "cross over: what a picture sounds like", ("sound_of_picture",)),
+    Row("no-sound", "says what makes no sound", ("no_sound",)),
+    Row("sound-to-picture", "cross over: what is heard, drawn", ("draw_heard",)),
+    Row("picture-to-film", "cross over: a picture set in motion", ("animate",), share=FILMS),
+    Row("film-to-picture", "cross over: a film's last scene, drawn", ("last_scene",)),
+    Row("edit", "editing", EDITS),
+    Row("mix", "several media in one answer, in order", ("mix",)),
+    Row("converse", "four turns, every turn right", ("converse",)),
+    Row("translate", "translation", ("translate",)),
+    Row("calculate", "calculator called with the right expression", ("calculate",)),
+    Row("decline", "outside the world: says so, invents nothing", ("decline",)),
+    Row("greet", "greetings and thanks", ("greet",)),
+    Row("known-phrasings", "all tasks, phrasings of training", TASKS, phrasings="train"),
+    Row("known-scenes", "all tasks, scenes of training", TASKS, scenes="train"),
+)
+"""In the order of the table. Languages come by their weights, and have pooled rows of
+their own (``figures.POOLS``)."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One dialogue of a row."""
+
+    row: str
+    index: int
+    dialogue: Dialogue
+    seeds: tuple[int, ...]
+    """For the decoders: the n-th medium of the dialogue is made with the n-th seed."""
+
+
+def chosen(names: tuple[str, ...] | None, ceilings: tuple[str, ...]) -> list[str]:
+    """The names of the rows that were asked for, all by default.
+
+    Args:
+        names: of rows or of ceilings.
+        ceilings: the names that are not in ``ROWS``.
+
+    Raises:
+        InputError: a name that there isn't.
+    """
+    known = [*(row.name for row in ROWS), *ceilings]
+    for name in names or ():
+        if name not in known:
+            raise InputError(f"There is no row {name!r}; there are {', '.join(known)}.")
+    return [name for name in known if names is None or name in names]
+
+
+def draw_case(row: Row, index: int, seed: int) -> Case:
+    """The case of that number: a function of its arguments alone."""
+    chance = random.Random(f"evaluation/{seed}/{row.name}/{index}")
+    while True:
+        dialogue = sample(chance, tasks=row.tasks, scenes=row.scenes, phrasings=row.phrasings)
+        made = [part for turn in dialogue.turns for part in turn.assistant]
+        scenes = [part.scene for part in made if isinstance(part, Made)]
+        if row.kind is None or (scenes and isinstance(scenes[-1], row.kind)):
+            seeds = tuple(chance.randrange(2**31) for _ in scenes)
+            return Case(row.name, index, dialogue, seeds)
