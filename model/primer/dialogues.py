@@ -15,10 +15,11 @@ from functools import cache
 
 from heliograph.model.primer import scenes
 from heliograph.model.primer.grammar import grammar, making, reading, talking
+from heliograph.model.primer.grammar.speech import DEFAULT_BACKGROUND
 from heliograph.model.primer.grammar.teller import Teller
 from heliograph.model.primer.grammar.turns import Called, Dialogue, Made, Shown, Turn
 from heliograph.model.primer.scenes import Scene, SoundOf, Split
-from heliograph.model.primer.vocabulary import LANGUAGES, Language
+from heliograph.model.primer.vocabulary import LANGUAGES, Language, load
 
 __all__ = [
     "LANGUAGE_WEIGHTS",
@@ -123,13 +124,30 @@ def describe(scene: Scene, language: Language) -> str:
 
 def read_description(text: str, language: Language) -> Scene | None:
     """The scene that ``describe`` would put like that, or ``None``."""
-    return _by_description(language).get(" ".join(text.split()))
+    text = " ".join(text.split())
+    known = _by_description(language)
+    for colour, tail in _tails(language).items():
+        if text.endswith(tail):
+            scene = known.get(text.removesuffix(tail))
+            return None if scene is None else scenes.on_background(scene, colour) or scene
+    return known.get(text)
+
+
+@cache
+def _tails(language: Language) -> dict[str, str]:
+    """How a description ends, by the background's colour."""
+    return {colour: grammar(language).ending(colour) for colour in load().backgrounds}
 
 
 @cache
 def _by_description(language: Language) -> dict[str, Scene]:
-    say = grammar(language).describe
-    return {say(scene): scene for scene in scenes.every_scene()}
+    """Sounds by their descriptions, pictures and films by theirs without the background."""
+    tails, say = _tails(language), grammar(language).describe
+    return {
+        say(s) if isinstance(s, SoundOf) else say(s).removesuffix(tails[s.background]): s
+        for s in scenes.every_scene()
+        if isinstance(s, SoundOf) or s.background == DEFAULT_BACKGROUND
+    }
 
 
 def texts(rng: random.Random) -> Iterator[str]:

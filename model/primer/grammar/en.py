@@ -447,6 +447,14 @@ PHRASINGS = {
         "{put it into|say it in} words",
         "{give me|write} {a caption|a description} {for it|of it}",
     ),
+    "go_heard": (
+        "what {is it|was it|was that|did you play|is that sound|am i hearing}?",
+        "{and |}what {do|can} {you|i|we} hear {now|there}?",
+        "{describe|and describe|now describe} {it|the sound|what you played|that}",
+        "{tell me|say} what {it is|you played|that was|i hear}",
+        "{put it into|say it in} words",
+        "{name|identify} {it|that sound|the sound}",
+    ),
     "go_sound": (
         "{and |and now |now |}what does {it|$the|that} sound like?",
         "{and |}what sound does {it|$the} make?",

@@ -343,6 +343,12 @@ PHRASINGS = {
         "qu'{y a-t-il|as-tu dessiné|est-ce que ça montre} {maintenant|dessus} ?",
         "{donne|écris} une {description|légende}",
     ),
+    "go_heard": (
+        "{et |}qu'est-ce {que c'est|que c'était|qu'on entend|que tu as joué} ?",
+        "{décris|décris-le|décris ce son|décris le son|nomme ce son}",
+        "{dis-moi|dis} ce {que c'est|qu'on entend|que tu as joué}",
+        "{et |}qu'entends-tu{| maintenant} ?",
+    ),
     "go_sound": (
         "{et |}quel {bruit|son} {fait $the|ça fait} ?",
         "{joue|fais entendre|et joue} {le son|son bruit|le bruit}",

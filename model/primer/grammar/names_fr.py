@@ -29,7 +29,7 @@ _ALWAYS_PLURAL = {"applaudissements"}
 _HYPHEN = re.compile(r" -(?=(?:le|la|moi)\b)")
 _VOWEL = "aeiouâéèêîïôûœAEIOUÂÉÈÊÎÔŒ"
 _SOUNDS_LIKE_VOWEL = re.compile(rf"[{_VOWEL}]|hô|ho[mr]|hi[vs]|hé[lr]|hui")
-_CONTRACT = re.compile(r"\b([Dd]e|[Àà]) (le|les|des)(?= )")
+_CONTRACT = re.compile(r"\b(?:[Dd]e (?:le|les|des)|[Àà] (?:le|les))(?= )")
 _CONTRACTED = {"de le": "du", "de les": "des", "de des": "de", "à le": "au", "à les": "aux"}
 _ELIDE = re.compile(rf"\b([Dd]|[Qq]u)e (?=[{_VOWEL}])")
 

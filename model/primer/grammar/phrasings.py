@@ -27,7 +27,8 @@ def expand(template: str) -> list[str]:
     """Every phrasing that the template stands for, spaces tidied."""
     pieces = _ALTERNATIVES.split(template)  # text, alternatives, text, alternatives, …
     choices = [p.split("|") if i % 2 else [p] for i, p in enumerate(pieces)]
-    return [" ".join("".join(c).split()) for c in itertools.product(*choices)]
+    every = (" ".join("".join(c).split()) for c in itertools.product(*choices))
+    return [phrasing.replace(" ,", ",") for phrasing in every]
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,11 @@ class Grammar:
             return self.sentence(caption(scene))
         return self.sentence(self.phrase(scene))
 
+    def ending(self, colour: str) -> str:
+        """How the description of a picture or a film on that background ends."""
+        background = self.names.background(colour)
+        return self._frames["background"].substitute(what="", background=background) + self.stop
+
     def phrase(self, scene: Scene) -> str:
         """The canonical sentence without its capital and stop."""
         n = self.names

@@ -75,7 +75,8 @@ def _step(t: Teller, state: Scene, kind: str) -> tuple[Turn, Scene] | None:
     """The next turn and what it leaves to speak of; nothing where it can't be asked."""
     match kind, state:
         case "what", _:
-            return turn(t.say("go_what"), t.grammar.describe(state)), state
+            intent = "go_heard" if isinstance(state, SoundOf) else "go_what"
+            return turn(t.say(intent), t.grammar.describe(state)), state
         case "sound", _:
             the = t.grammar.names.the(scenes.objects(state)[0])
             user, heard = t.say("go_sound", the=the), sounds_of(state)
@@ -235,7 +236,7 @@ def calculate(t: Teller) -> list[Turn]:
 
 
 def _expression(rng: random.Random) -> tuple[str, int]:
-    """One to three operations on whole numbers up to 999 that come out even."""
+    """One to three operations on whole numbers up to 999 that come out even, below a million."""
     while True:
         top = rng.choice((10, 20, 100, 1000))
         a, b, c = (rng.randrange(1, top) for _ in range(3))
@@ -245,7 +246,7 @@ def _expression(rng: random.Random) -> tuple[str, int]:
             a = b * rng.randrange(1, max(2, 1000 // b))
         expression = pattern.format(a=a, b=b, c=c, p=p, q=q)
         value = evaluate(expression)
-        if value is not None and value.denominator == 1:
+        if value is not None and value.denominator == 1 and abs(value) < 1_000_000:
             return expression, int(value)
 
 
