@@ -81,6 +81,15 @@ class TurnOptions:
     captions: bool = True
     """Whether the core says a caption before each signal."""
 
+    def __post_init__(self) -> None:
+        """Check what no part of the core checks."""
+        if self.steps is not None and self.steps < 1:
+            raise InputError("There has to be at least 1 step.")
+        if not 0 <= self.seed < 2**63:
+            raise InputError("A seed is a number from 0 to 2**63 - 1.")
+        if self.condition not in ("signal", "caption"):
+            raise InputError("Decoders are conditioned on the signal or on the caption.")
+
     def with_changes(self, changes: Mapping[str, Any]) -> TurnOptions:
         """These options with some fields set.
 

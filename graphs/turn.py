@@ -113,18 +113,23 @@ def build(steps: Steps, checkpointer: BaseCheckpointSaver[Any] | None = None) ->
         ]
         return sends or "compose"
 
+    def after_decode(state: TurnState) -> list[str]:
+        # Tools that run beside the decoders have no result yet here: they lead to think.
+        answered = state["results"]
+        open_calls = [i for i in state["said"] if is_call(i) and i["id"] not in answered]
+        return [] if open_calls else ["compose"]
+
     graph = StateGraph(TurnState, context_schema=TurnContext)
     graph.add_node("perceive", perceive)
     graph.add_node("think", think)
     graph.add_node("decode", decode)  # type: ignore[arg-type]
     graph.add_node("act", act)  # type: ignore[arg-type]
-    # Deferred: a decoder must not bring the answer about while a tool's result goes back.
-    graph.add_node("compose", steps.compose, defer=True)
+    graph.add_node("compose", steps.compose)
     graph.add_edge(START, "perceive")
     graph.add_edge("perceive", "think")
     graph.add_conditional_edges("think", after_think, ["decode", "act", "compose"])
     graph.add_edge("act", "think")
-    graph.add_edge("decode", "compose")
+    graph.add_conditional_edges("decode", after_decode, ["compose"])
     graph.add_edge("compose", END)
     return graph.compile(checkpointer=checkpointer, name="turn")
 
