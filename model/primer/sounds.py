@@ -10,19 +10,17 @@ start within the first 0.2 s and lie at least 0.5 s apart, with near silence in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
+from heliograph.model.primer import synthesis as syn
 from heliograph.model.primer.scenes import SoundOf
+from heliograph.model.primer.synthesis import RATE, SAMPLES, SECONDS
 from heliograph.model.primer.vocabulary import load
 
-RATE = 16000
-SECONDS = 2.0
-SAMPLES = int(RATE * SECONDS)
+__all__ = ["RATE", "SAMPLES", "SECONDS", "play"]
 
-_Wave = npt.NDArray[np.float64]
 _MAJOR = (0, 2, 4, 5, 7)  # semitones of the first five notes of a major scale
 
 
@@ -43,203 +41,121 @@ def play(scene: SoundOf, seed: int) -> npt.NDArray[np.float32]:
     return wave.astype(np.float32)
 
 
-# Building blocks
-
-
-def _time(seconds: float) -> _Wave:
-    return np.arange(int(seconds * RATE)) / RATE
-
-
-def _fade(wave: _Wave, attack: float, release: float) -> _Wave:
-    """Ramp both ends, in place, so that nothing clicks."""
-    a, r = int(attack * RATE), int(release * RATE)
-    if a:
-        wave[:a] *= np.linspace(0, 1, a)
-    if r:
-        wave[-r:] *= np.linspace(1, 0, r)
-    return wave
-
-
-def _tone(phase: _Wave, weights: tuple[float, ...]) -> _Wave:
-    """Sine at ``phase`` (radians) and its harmonics, the k-th with the k-th weight."""
-    wave = np.zeros_like(phase)
-    for k, weight in enumerate(weights, 1):
-        if weight:
-            wave += weight * np.sin(k * phase)
-    return wave
-
-
-def _sweep(frequency: _Wave) -> _Wave:
-    """The phase of a tone whose frequency in Hz changes from sample to sample."""
-    return 2 * np.pi * np.cumsum(frequency) / RATE
-
-
-@cache
-def _frequencies(samples: int) -> _Wave:
-    return np.asarray(np.fft.rfftfreq(samples, 1 / RATE), np.float64)
-
-
-def _noise(
-    rng: np.random.Generator,
-    gain: Callable[[_Wave], _Wave],
-    samples: int = SAMPLES,
-) -> _Wave:
-    """Gaussian noise whose spectrum has the given gain over frequency in Hz, unit power."""
-    f = _frequencies(samples)
-    spectrum = rng.standard_normal(2 * len(f)).view(np.complex128) * gain(f)
-    wave = np.asarray(np.fft.irfft(spectrum, samples), np.float64)
-    wave /= wave.std()
-    return wave
-
-
-def _filtered(wave: _Wave, gain: Callable[[_Wave], _Wave]) -> _Wave:
-    filtered: _Wave = np.fft.irfft(np.fft.rfft(wave) * gain(_frequencies(len(wave))), len(wave))
-    return filtered
-
-
-def _low(cutoff: float, order: int = 4) -> Callable[[_Wave], _Wave]:
-    return lambda f: 1 / (1 + (f / cutoff) ** order)
-
-
-def _band(low: float, high: float, order: int = 6) -> Callable[[_Wave], _Wave]:
-    centre, width = (low + high) / 2, (high - low) / 2
-    return lambda f: 1 / (1 + np.abs((f - centre) / width) ** order)
-
-
-def _wander(rng: np.random.Generator, points: int) -> _Wave:
-    """A smooth random curve in [-1, 1] over the whole sound."""
-    knots = rng.uniform(-1, 1, points)
-    x = np.arange(SAMPLES) * ((points - 1) / SAMPLES)
-    i = x.astype(int)
-    blend = (1 - np.cos(np.pi * (x - i))) / 2
-    curve: _Wave = knots[i] * (1 - blend) + knots[np.minimum(i + 1, points - 1)] * blend
-    return curve
-
-
-def _placed(events: list[tuple[float, _Wave]]) -> _Wave:
-    """Add up events (start in seconds, wave); what runs past the end is cut off."""
-    out = np.zeros(SAMPLES)
-    for start, wave in events:
-        at = int(start * RATE)
-        if at < SAMPLES:
-            part = wave[: SAMPLES - at]
-            out[at : at + len(part)] += part
-    return _fade(out, 0, 0.01)
-
-
-def _repeated(scene: SoundOf, rng: np.random.Generator, event: _Wave) -> _Wave:
+def _repeated(scene: SoundOf, rng: np.random.Generator, event: syn.Wave) -> syn.Wave:
     """The event as often as the scene counts, evenly spaced, each a little louder or softer."""
     assert scene.count is not None
     start, step = rng.uniform(0.03, 0.18), rng.uniform(0.54, 0.6)
-    return _placed([(start + i * step, event * rng.uniform(0.88, 1.0)) for i in range(scene.count)])
+    return syn.placed(
+        [(start + i * step, event * rng.uniform(0.88, 1.0)) for i in range(scene.count)]
+    )
 
 
 # Sounds that are counted
 
 
-def _bell(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(1.3)
+def _bell(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(1.3)
     base, decay = rng.uniform(600, 900), rng.uniform(0.6, 1.2)
     wave = np.zeros_like(t)
     partials = ((1, 1.0), (2.0, 0.7), (2.4, 0.5), (3.0, 0.35), (4.5, 0.25))
     for ratio, weight in partials:
         # Higher partials die sooner; "decay" is the time to fall by 52 dB.
         wave += weight * np.exp(-6 * t / decay * ratio**0.4) * np.sin(2 * np.pi * base * ratio * t)
-    return _repeated(scene, rng, _fade(wave, 0.002, 0.05))
+    return _repeated(scene, rng, syn.fade(wave, 0.002, 0.05))
 
 
-def _drum(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(0.3)
+def _drum(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(0.3)
     low, high = rng.uniform(60, 80), rng.uniform(100, 120)
-    wave = np.sin(_sweep(low + (high - low) * np.exp(-t / 0.06))) * np.exp(-t / 0.07)
+    wave = np.sin(syn.sweep(low + (high - low) * np.exp(-t / 0.06))) * np.exp(-t / 0.07)
     # The stick: without it a drum is a heartbeat.
-    stick = _noise(rng, _low(1500), len(t)) * np.exp(-t / 0.008)
-    return _repeated(scene, rng, _fade(wave + 0.35 * stick, 0.001, 0.05))
+    stick = syn.noise(rng, syn.low_pass(1500), len(t)) * np.exp(-t / 0.008)
+    return _repeated(scene, rng, syn.fade(wave + 0.35 * stick, 0.001, 0.05))
 
 
-def _alarm(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(rng.uniform(0.15, 0.25))
-    beep = _tone(2 * np.pi * rng.uniform(1000, 2000) * t, (1, 0, 1 / 3))
-    return _repeated(scene, rng, _fade(beep, 0.005, 0.005))
+def _alarm(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(rng.uniform(0.15, 0.25))
+    beep = syn.tone(2 * np.pi * rng.uniform(1000, 2000) * t, (1, 0, 1 / 3))
+    return _repeated(scene, rng, syn.fade(beep, 0.005, 0.005))
 
 
-def _phone(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(0.4)
+def _phone(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(0.4)
     shift = rng.uniform(0.97, 1.03)
-    ring = _tone(2 * np.pi * 440 * shift * t, (1, 0.3)) + _tone(
+    ring = syn.tone(2 * np.pi * 440 * shift * t, (1, 0.3)) + syn.tone(
         2 * np.pi * 480 * shift * t, (1, 0.3)
     )
     tremolo = 0.5 - 0.5 * np.cos(2 * np.pi * rng.uniform(19, 21) * t)
-    return _repeated(scene, rng, _fade(ring * tremolo, 0.005, 0.01))
+    return _repeated(scene, rng, syn.fade(ring * tremolo, 0.005, 0.01))
 
 
-def _bird(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(rng.uniform(0.12, 0.15))
+def _bird(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(rng.uniform(0.12, 0.15))
     low, high = rng.uniform(2000, 2700), rng.uniform(4000, 5000)
     if rng.random() < 0.5:
         low, high = high, low
-    chirp = np.sin(_sweep(low + (high - low) * t / t[-1]))
-    return _repeated(scene, rng, _fade(chirp, 0.02, 0.03))
+    chirp = np.sin(syn.sweep(low + (high - low) * t / t[-1]))
+    return _repeated(scene, rng, syn.fade(chirp, 0.02, 0.03))
 
 
-def _horn(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _horn(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     # Spaced like all counted events, a blast of 0.42 s still leaves a clear gap.
-    t = _time(rng.uniform(0.3, 0.42))
+    t = syn.times(rng.uniform(0.3, 0.42))
     shift = rng.uniform(0.94, 1.06)
     weights = (1, 0.9, 0.8, 0.6, 0.5, 0.35, 0.25)
-    blast = _tone(2 * np.pi * 400 * shift * t, weights) + _tone(
+    blast = syn.tone(2 * np.pi * 400 * shift * t, weights) + syn.tone(
         2 * np.pi * 500 * shift * t, weights
     )
-    return _repeated(scene, rng, _fade(blast, 0.015, 0.02))
+    return _repeated(scene, rng, syn.fade(blast, 0.015, 0.02))
 
 
 # Sounds that go on
 
 
-def _clock(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(0.03)
+def _clock(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(0.03)
     pitch = rng.uniform(2000, 3000)
     step = 1 / rng.uniform(2.5, 4)
-    click = _noise(rng, _band(1000, 7000), len(t)) * np.exp(-t / 0.003)
+    click = syn.noise(rng, syn.band_pass(1000, 7000), len(t)) * np.exp(-t / 0.003)
     tick, tock = (
         click + np.sin(2 * np.pi * p * t) * np.exp(-t / 0.006) for p in (pitch, pitch * 0.8)
     )
     start = rng.uniform(0.02, 0.15)
-    return _placed(
+    return syn.placed(
         [(start + i * step, (tick, tock)[i % 2]) for i in range(int((SECONDS - start) / step) + 1)]
     )
 
 
-def _siren(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(SECONDS)
+def _siren(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(SECONDS)
     low, high = rng.uniform(500, 560), rng.uniform(900, 1000)
     turns = t / rng.uniform(0.8, 1.3) + rng.random()
     swing = 0.5 - 0.5 * np.cos(2 * np.pi * turns)
-    return _fade(_tone(_sweep(low + (high - low) * swing), (1, 0.4, 0.2)), 0.03, 0.03)
+    return syn.fade(syn.tone(syn.sweep(low + (high - low) * swing), (1, 0.4, 0.2)), 0.03, 0.03)
 
 
-def _engine(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(SECONDS)
-    turns = np.cumsum(rng.uniform(60, 120) * (1 + 0.02 * _wander(rng, 6))) / RATE
-    saw = _filtered(2 * (turns % 1) - 1, _low(1500))
+def _engine(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(SECONDS)
+    turns = np.cumsum(rng.uniform(60, 120) * (1 + 0.02 * syn.wander(rng, 6))) / RATE
+    saw = syn.filtered(2 * (turns % 1) - 1, syn.low_pass(1500))
     beat = 1 - 0.3 * (1 + np.sin(2 * np.pi * (rng.uniform(3, 6) * t + rng.random())))
-    return _fade(saw * beat, 0.03, 0.03)
+    return syn.fade(saw * beat, 0.03, 0.03)
 
 
-def _train(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _train(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     seconds = rng.uniform(1.5, 1.75)
-    t = _time(seconds)
+    t = syn.times(seconds)
     base = rng.uniform(300, 370)
     chord = np.zeros_like(t)
     for ratio in (1, 1.26, 1.59):
-        chord += _tone(2 * np.pi * base * ratio * t, (1, 0.3))
-    breath = _noise(rng, _band(300, 3000))[: len(t)]
-    return _placed([(rng.uniform(0.03, 0.15), _fade(chord + 0.25 * breath, 0.12, 0.15))])
+        chord += syn.tone(2 * np.pi * base * ratio * t, (1, 0.3))
+    breath = syn.noise(rng, syn.band_pass(300, 3000))[: len(t)]
+    return syn.placed([(rng.uniform(0.03, 0.15), syn.fade(chord + 0.25 * breath, 0.12, 0.15))])
 
 
-def _rain(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    wave = _noise(rng, lambda f: np.minimum(f / 800, 1))
-    t = _time(0.02)
+def _rain(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    wave = syn.noise(rng, lambda f: np.minimum(f / 800, 1))
+    t = syn.times(0.02)
     drops = [
         (
             rng.uniform(0, SECONDS),
@@ -249,100 +165,102 @@ def _rain(scene: SoundOf, rng: np.random.Generator) -> _Wave:
         )
         for _ in range(int(rng.integers(25, 40)))
     ]
-    return _fade(wave + _placed(drops), 0.03, 0.03)
+    return syn.fade(wave + syn.placed(drops), 0.03, 0.03)
 
 
-def _thunder(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(SECONDS)
+def _thunder(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(SECONDS)
     start = rng.uniform(0.03, 0.18)
     since = np.maximum(t - start, 0)
     envelope = np.minimum(since / 0.03, 1) * np.exp(-4.5 * since / rng.uniform(1.2, 1.9))
-    rumble = 1 + 0.35 * _wander(rng, 14)
-    return _fade(_noise(rng, _low(160, 6)) * envelope * rumble, 0, 0.03)
+    rumble = 1 + 0.35 * syn.wander(rng, 14)
+    return syn.fade(syn.noise(rng, syn.low_pass(160, 6)) * envelope * rumble, 0, 0.03)
 
 
-def _wind(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _wind(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     # A narrow band of complex noise around 0 Hz, carried up to a wandering centre.
-    narrow = _low(90, 4)
-    phase = _sweep(rng.uniform(520, 700) + 230 * _wander(rng, 5))
-    wave = _noise(rng, narrow) * np.cos(phase) - _noise(rng, narrow) * np.sin(phase)
-    return _fade(wave * (1 + 0.3 * _wander(rng, 5)), 0.05, 0.05)
+    narrow = syn.low_pass(90, 4)
+    phase = syn.sweep(rng.uniform(520, 700) + 230 * syn.wander(rng, 5))
+    wave = syn.noise(rng, narrow) * np.cos(phase) - syn.noise(rng, narrow) * np.sin(phase)
+    return syn.fade(wave * (1 + 0.3 * syn.wander(rng, 5)), 0.05, 0.05)
 
 
-def _waves(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(SECONDS)
+def _waves(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(SECONDS)
     swell = 0.5 - 0.5 * np.cos(2 * np.pi * (t / rng.uniform(1.0, 1.7) + rng.random()))
-    wave = _noise(rng, lambda f: 1 / np.maximum(f, 150) ** 0.5) * (0.06 + swell**2)
-    return _fade(wave, 0.03, 0.03)
+    wave = syn.noise(rng, lambda f: 1 / np.maximum(f, 150) ** 0.5) * (0.06 + swell**2)
+    return syn.fade(wave, 0.03, 0.03)
 
 
-def _fire(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    faint = _noise(rng, _low(1200)) * 0.06
-    t = _time(0.02)
+def _fire(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    faint = syn.noise(rng, syn.low_pass(1200)) * 0.06
+    t = syn.times(0.02)
     crackles = [
         (
             rng.uniform(0.02, SECONDS - 0.02),
             rng.uniform(0.3, 1)
-            * _noise(rng, _band(1000, 7500), len(t))
+            * syn.noise(rng, syn.band_pass(1000, 7500), len(t))
             * np.exp(-t / rng.uniform(0.001, 0.004)),
         )
         for _ in range(int(rng.integers(16, 28)))
     ]
-    return _fade(faint + _placed(crackles), 0.02, 0.02)
+    return syn.fade(faint + syn.placed(crackles), 0.02, 0.02)
 
 
-def _heartbeat(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    t = _time(0.16)
+def _heartbeat(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    t = syn.times(0.16)
     pitch, period = rng.uniform(45, 65), 60 / rng.uniform(60, 90)
     shape = np.sin(np.pi * t / t[-1]) ** 2
     first = shape * np.sin(2 * np.pi * pitch * t)
     second = 0.75 * shape * np.sin(2 * np.pi * pitch * 1.2 * t)
     start, gap = rng.uniform(0.02, 0.15), rng.uniform(0.2, 0.26)
     beats = [start + i * period for i in range(3)]
-    return _placed([(b, first) for b in beats] + [(b + gap, second) for b in beats])
+    return syn.placed([(b, first) for b in beats] + [(b + gap, second) for b in beats])
 
 
-def _applause(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _applause(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     # A handful of different claps, thrown in many times, is cheaper than as many claps.
-    t = _time(0.03)
+    t = syn.times(0.03)
     claps = [
-        _noise(rng, _band(1000, rng.uniform(2200, 3000)), len(t))
+        syn.noise(rng, syn.band_pass(1000, rng.uniform(2200, 3000)), len(t))
         * np.exp(-t / rng.uniform(0.004, 0.008))
         for _ in range(12)
     ]
     times = rng.uniform(0, SECONDS - 0.03, int(rng.integers(110, 160)))
-    wave = _placed([(float(s), claps[i % 12] * rng.uniform(0.4, 1)) for i, s in enumerate(times)])
-    return _fade(wave, 0.03, 0.03)
+    wave = syn.placed(
+        [(float(s), claps[i % 12] * rng.uniform(0.4, 1)) for i, s in enumerate(times)]
+    )
+    return syn.fade(wave, 0.03, 0.03)
 
 
-def _cricket(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _cricket(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     pitch, rate = rng.uniform(4100, 4900), rng.uniform(20, 28)
-    t = _time(int(rng.integers(6, 9)) / rate)
+    t = syn.times(int(rng.integers(6, 9)) / rate)
     group = np.sin(2 * np.pi * pitch * t) * (0.5 - 0.5 * np.cos(2 * np.pi * rate * t))
     start, step = rng.uniform(0.02, 0.12), len(t) / RATE + rng.uniform(0.15, 0.22)
-    return _placed([(start + i * step, group) for i in range(int(SECONDS / step) + 1)])
+    return syn.placed([(start + i * step, group) for i in range(int(SECONDS / step) + 1)])
 
 
-def _bee(scene: SoundOf, rng: np.random.Generator) -> _Wave:
-    turns = np.cumsum(rng.uniform(195, 240) * (1 + 0.08 * _wander(rng, 9))) / RATE
-    buzz = _filtered(2 * (turns % 1) - 1, _low(2500))
-    return _fade(buzz * (1 + 0.2 * _wander(rng, 9)), 0.05, 0.05)
+def _bee(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
+    turns = np.cumsum(rng.uniform(195, 240) * (1 + 0.08 * syn.wander(rng, 9))) / RATE
+    buzz = syn.filtered(2 * (turns % 1) - 1, syn.low_pass(2500))
+    return syn.fade(buzz * (1 + 0.2 * syn.wander(rng, 9)), 0.05, 0.05)
 
 
-def _tune(scene: SoundOf, rng: np.random.Generator) -> _Wave:
+def _tune(scene: SoundOf, rng: np.random.Generator) -> syn.Wave:
     steps = _MAJOR if scene.direction == "rising" else _MAJOR[::-1]
     tonic = 261.6 * 2 ** rng.uniform(0, 9 / 12)
-    t = _time(0.6)
+    t = syn.times(0.6)
     start, step = rng.uniform(0.03, 0.1), rng.uniform(0.34, 0.37)
     notes = []
     for i, semitones in enumerate(steps):
         phase = 2 * np.pi * tonic * 2 ** (semitones / 12) * t
-        note = _tone(phase, (1, 0.5, 0.25, 0.12, 0.06)) * np.exp(-t / 0.16)
-        notes.append((start + i * step, _fade(note, 0.004, 0.1)))
-    return _placed(notes)
+        note = syn.tone(phase, (1, 0.5, 0.25, 0.12, 0.06)) * np.exp(-t / 0.16)
+        notes.append((start + i * step, syn.fade(note, 0.004, 0.1)))
+    return syn.placed(notes)
 
 
-_PLAYERS: dict[str, Callable[[SoundOf, np.random.Generator], _Wave]] = {
+_PLAYERS: dict[str, Callable[[SoundOf, np.random.Generator], syn.Wave]] = {
     "bell": _bell,
     "drum": _drum,
     "alarm": _alarm,
