@@ -156,6 +156,7 @@ def _mix_about(t: Teller) -> list[Turn]:
     name = t.object(lambda o: o.sound is not None)
     words, scene = t.grammar.request(replace(t.scene(One), object=name), t.rng)
     assert isinstance(scene, One)
+    t.see(scene)  # in words, even where the answer doesn't draw it
     asked, answer = _of_one(t, scene, ("draw", "play", "film", "say"))
     return [turn(t.say("mix_about", scene=words, list=_listed(t, asked)), *answer)]
 
