@@ -233,6 +233,18 @@ def sample(rng: random.Random, kind: type[Scene], split: Split = "train") -> Sce
             return scene
 
 
+def in_reading_order(picture: Picture) -> Picture:
+    """The same picture, a pair worded from left to right or from the top down.
+
+    A pair has two captions ("a left of b", "b right of a") and no picture tells which was
+    meant: who describes one uses this.
+    """
+    if isinstance(picture, Pair) and picture.relation in ("right of", "below"):
+        first, second = picture.second, picture.first
+        return Pair(first, OPPOSITES[picture.relation], second, picture.background)
+    return picture
+
+
 # Edits: each gives the new scene, or None where the edit means nothing.
 
 

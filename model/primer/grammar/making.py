@@ -86,18 +86,18 @@ def no_sound(t: Teller, picture: Scene) -> str:
 
 
 def sound_of_picture(t: Teller) -> list[Turn]:
-    scene = t.picture()
+    scene = t.sight()
     while not sounds_of(scene):
-        scene = t.picture()
+        scene = t.sight()
     user = t.ask(t.shown(scene), t.say("sound_of_picture"))
     return [turn(user, t.reply("here"), *map(Made, sounds_of(scene)))]
 
 
 def no_sound_of(t: Teller) -> list[Turn]:
     if t.rng.random() < 0.5:
-        scene = t.picture()
+        scene = t.sight()
         while sounds_of(scene):
-            scene = t.picture()
+            scene = t.sight()
         return [turn(t.ask(t.shown(scene), t.say("sound_of_picture")), no_sound(t, scene))]
     name = t.object(lambda o: o.sound is None)
     n = t.grammar.names
@@ -159,7 +159,7 @@ def edit_place(t: Teller) -> list[Turn]:
 
 def _edit(t: Teller, kind: str) -> list[Turn]:
     while True:
-        picture = t.scene(One) if kind in ("size", "place") else t.picture()
+        picture = t.scene(One) if kind in ("size", "place") else t.sight()
         change = edit(t, picture, kind)
         if change is not None:
             return _on_picture(t, picture, *change)

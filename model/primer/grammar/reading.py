@@ -24,7 +24,7 @@ _NEUTRAL = "dog"  # gives numbers their plain form where what is counted has no 
 
 
 def describe_picture(t: Teller) -> list[Turn]:
-    return _read(t, t.picture(), "describe_picture")
+    return _read(t, t.sight(), "describe_picture")
 
 
 def describe_sound(t: Teller) -> list[Turn]:
@@ -39,7 +39,7 @@ def describe_both(t: Teller) -> list[Turn]:
     """Two media in one message, described in the order in which they come."""
     kinds = t.rng.sample(("picture", "picture", "sound", "film"), 2)
     shown = [
-        t.shown(t.picture() if k == "picture" else t.scene(SoundOf if k == "sound" else Film))
+        t.shown(t.sight() if k == "picture" else t.scene(SoundOf if k == "sound" else Film))
         for k in kinds
     ]
     answer = " ".join(t.grammar.describe(medium.scene) for medium in shown)
@@ -61,7 +61,7 @@ def _yes_no(t: Teller, scene: Scene, truth: bool, intent: str, **slots: str) -> 
 
 
 def ask_what(t: Teller) -> list[Turn]:
-    n, scene = t.grammar.names, t.picture()
+    n, scene = t.grammar.names, t.sight()
     if isinstance(scene, Pair) and t.rng.random() < 0.6:
         relation, there, asked = scene.relation, scene.second, scene.first
         if t.rng.random() < 0.5:
@@ -73,7 +73,7 @@ def ask_what(t: Teller) -> list[Turn]:
 
 def ask_count(t: Teller) -> list[Turn]:
     n = t.grammar.names
-    scene = t.scene(Several) if t.rng.random() < 0.4 else t.picture()
+    scene = t.scene(Several) if t.rng.random() < 0.4 else t.sight()
     if t.rng.random() < 0.3:
         number = scene.count if isinstance(scene, Several) else len(objects(scene))
         return _question(t, scene, n.number(_NEUTRAL, number), "count_all")
@@ -98,7 +98,7 @@ def ask_where(t: Teller) -> list[Turn]:
 
 
 def ask_background(t: Teller) -> list[Turn]:
-    scene = t.picture()
+    scene = t.sight()
     return _question(t, scene, t.grammar.names.background(scene.background), "background")
 
 
@@ -108,7 +108,7 @@ def ask_size(t: Teller) -> list[Turn]:
 
 
 def ask_yes_no(t: Teller) -> list[Turn]:
-    n, scene, truth = t.grammar.names, t.picture(), t.rng.random() < 0.5
+    n, scene, truth = t.grammar.names, t.sight(), t.rng.random() < 0.5
     kinds = ["object", "background"]
     kinds += {One: ["place", "size"], Several: ["count"], Pair: ["relation"]}[type(scene)]
     kind = t.rng.choice(kinds)

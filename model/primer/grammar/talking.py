@@ -41,7 +41,7 @@ def converse(t: Teller) -> list[Turn]:
 
 def _beginning(t: Teller) -> tuple[Turn, Scene]:
     if t.rng.random() < 0.25:
-        shown = t.shown(t.picture())
+        shown = t.shown(t.sight())
         return turn(
             t.ask(shown, t.say("describe_picture")), t.grammar.describe(shown.scene)
         ), shown.scene

@@ -47,6 +47,10 @@ class Teller:
         """A picture of any kind."""
         return self.scene(self.rng.choices(PICTURES, PICTURE_WEIGHTS)[0])
 
+    def sight(self) -> Picture:
+        """A picture to be looked at, a pair of objects in the order in which one reads."""
+        return scenes.in_reading_order(self.picture())
+
     def object(self, fits: Callable[[Object], bool] = lambda o: True) -> str:
         """The English name of an object that fits."""
         while True:
