@@ -33,12 +33,12 @@ class ProjectionSizes:
     tokens: Mapping[str, int] = field(default_factory=lambda: {"image": 8, "audio": 8, "video": 16})
     """Embeddings of the language model for one medium, by modality."""
     input_layers: int = 2
-    input_hidden: int = 512
-    hidden: int = 192
+    input_hidden: int = 256
+    hidden: int = 128
     """Width of the output projections' transformers."""
     layers: int = 2
     heads: int = 4
-    ff: int = 512
+    ff: int = 384
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,166 @@
+"""``heliograph train``: the parts, the three stages, and the core that they make."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from heliograph.model.training.presets import Preset
+
+app = typer.Typer(
+    help="Train a core. Everything can be stopped (Ctrl-C) and goes on where it stopped.",
+    no_args_is_help=True,
+)
+
+Work = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder of checkpoints and logs. [default: ~/.cache/heliograph/train, or "
+        "HELIOGRAPH_HOME/train]",
+        show_default=False,
+    ),
+]
+PresetName = Annotated[str, typer.Option("--preset", help="Sizes and schedules: primer or tiny.")]
+Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Length of the schedule, if not the preset's.")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Processor threads. [default: torch's own choice]")
+]
+
+
+@app.command()
+def parts(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="One of them: image-vae, objects, scenes, motion, audio-vae, sounds, encoders, "
+            "language. All in their order if left out.",
+            show_default=False,
+        ),
+    ] = None,
+    work: Work = None,
+    preset: PresetName = "primer",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = None,
+) -> None:
+    """Train encoders, autoencoders and decoders, and the base language model."""
+    from heliograph.model.errors import InputError
+    from heliograph.model.training import pipeline
+
+    if name is not None and name not in pipeline.PARTS:
+        raise InputError(f"There is no part {name!r}; there are {', '.join(pipeline.PARTS)}.")
+    for part in [name] if name else pipeline.PARTS:
+        _run(part, work, preset, minutes, steps, threads)
+
+
+@app.command()
+def encode(
+    work: Work = None,
+    preset: PresetName = "primer",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = None,
+) -> None:
+    """Stage 1, encoding-side alignment: only the input projections."""
+    _run("encode", work, preset, minutes, steps, threads)
+
+
+@app.command()
+def decode(
+    work: Work = None,
+    preset: PresetName = "primer",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = None,
+) -> None:
+    """Stage 2, decoding-side alignment: only the output projections and the new token rows."""
+    _run("decode", work, preset, minutes, steps, threads)
+
+
+@app.command()
+def instruct(
+    work: Work = None,
+    preset: PresetName = "primer",
+    minutes: Minutes = None,
+    steps: Steps = None,
+    threads: Threads = None,
+) -> None:
+    """Stage 3, MosIT: LoRA and every projection."""
+    _run("instruct", work, preset, minutes, steps, threads)
+
+
+@app.command()
+def assemble(
+    out: Annotated[Path, typer.Option(help="Where the core directory goes.")],
+    work: Work = None,
+    preset: PresetName = "primer",
+) -> None:
+    """Put what is trained together: a core directory in half precision."""
+    from heliograph.model.training import pipeline
+
+    pipeline.assemble(_folder(work), _settings(preset, None), out)
+    typer.echo(f"The core is in {out}.", err=True)
+
+
+@app.command(name="all")
+def everything(
+    work: Work = None,
+    preset: PresetName = "primer",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where the core directory goes. [default: core/ in the work folder]"),
+    ] = None,
+    budget_minutes: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="Shorten every schedule so that all end within this time."),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Train the parts and the three stages, and put the core together."""
+    from heliograph.model.training import pipeline
+
+    folder = _folder(work)
+    pipeline.train_all(folder, _settings(preset, threads), out or folder / "core", budget_minutes)
+    typer.echo(f"The core is in {out or folder / 'core'}.", err=True)
+
+
+def _run(
+    name: str,
+    work: Path | None,
+    preset: str,
+    minutes: float | None,
+    steps: int | None,
+    threads: int | None,
+) -> None:
+    from heliograph.model.training import pipeline
+
+    settings = _settings(preset, threads)
+    seconds = None if minutes is None else 60 * minutes
+    outcome = pipeline.train(name, _folder(work), settings, seconds=seconds, steps=steps)
+    state = "finished" if outcome.finished else "stopped; the same command goes on"
+    typer.echo(f"{name}: step {outcome.step}, loss {outcome.loss:.4f}, {state}.", err=True)
+
+
+def _settings(name: str, threads: int | None) -> Preset:
+    import torch
+
+    from heliograph.model.training.presets import preset
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # Adam's moments of rows that are never seen get tiny
+    return preset(name)
+
+
+def _folder(work: Path | None) -> Path:
+    if work is not None:
+        return work
+    home = os.environ.get("HELIOGRAPH_HOME")
+    return Path(home) / "train" if home else Path.home() / ".cache" / "heliograph" / "train"
