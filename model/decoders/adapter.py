@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from heliograph.model.checkpoint import check_folder, read_json, write_json
+from heliograph.model.decoders.quiet import quiet
 from heliograph.model.decoders.recipes import Recipe, recipe
 from heliograph.model.errors import Cancelled, WeightsError
 from heliograph.model.media import Clip
@@ -141,12 +142,14 @@ class DiffusionDecoder:
         With ``settings.base`` only what the base doesn't have is written.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        if self.settings.base is None:
-            parts = {name: _cast(part, dtype) for name, part in self.pipeline.components.items()}
-            type(self.pipeline)(**parts).save_pretrained(directory)
-        else:
-            _cast(self.pipeline.motion_adapter, dtype).save_pretrained(directory / "motion_adapter")
-            self.pipeline.scheduler.save_pretrained(directory / "scheduler")
+        pipe = self.pipeline
+        with quiet():
+            if self.settings.base is None:
+                parts = {name: _cast(part, dtype) for name, part in pipe.components.items()}
+                type(pipe)(**parts).save_pretrained(directory)
+            else:
+                _cast(pipe.motion_adapter, dtype).save_pretrained(directory / "motion_adapter")
+                pipe.scheduler.save_pretrained(directory / "scheduler")
         entry = {"class": type(self.pipeline).__name__, **asdict(self.settings)}
         write_json(directory / SETTINGS_FILE, entry)
 
@@ -189,8 +192,8 @@ def _load(
         folder = directory / part
         if folder.is_dir() and any(folder.glob("*.safetensors*")):
             check_folder(folder, "config.json")
-    pipeline = getattr(importlib.import_module(known.module), name)
-    with _one_sentence(directory):
+    with quiet(), _one_sentence(directory):
+        pipeline = getattr(importlib.import_module(known.module), name)
         return pipeline.from_pretrained(
             directory,
             dtype=dtype,
@@ -203,13 +206,13 @@ def _load(
 def _load_over_base(
     directory: Path, name: str, known: Recipe, settings: DecoderSettings, dtype: torch.dtype
 ) -> Any:
-    from diffusers import MotionAdapter
-
     assert settings.base is not None
     base = DiffusionDecoder.from_pretrained(directory.parent / settings.base, dtype).pipeline
     check_folder(directory / "motion_adapter", "config.json")
-    pipeline = getattr(importlib.import_module(known.module), name)
-    with _one_sentence(directory):
+    with quiet(), _one_sentence(directory):
+        from diffusers import MotionAdapter
+
+        pipeline = getattr(importlib.import_module(known.module), name)
         return pipeline(
             vae=base.vae,
             text_encoder=base.text_encoder,

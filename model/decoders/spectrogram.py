@@ -47,8 +47,9 @@ def to_samples(mel: Tensor, iterations: int = 32) -> Tensor:
 
 def _griffin_lim(magnitudes: Tensor, iterations: int, momentum: float = 0.99) -> Tensor:
     window = torch.hann_window(WINDOW)
-    phase = torch.rand(magnitudes.shape, generator=torch.Generator().manual_seed(0)) * 6.2832
-    angles = torch.polar(torch.ones_like(phase), phase)
+    # The same for every row, so that a sound doesn't depend on the rows beside it.
+    phase = torch.rand(magnitudes.shape[1:], generator=torch.Generator().manual_seed(0)) * 6.2832
+    angles = torch.polar(torch.ones_like(phase), phase).expand_as(magnitudes)
     previous = torch.zeros_like(angles)
     length = (magnitudes.shape[-1] - 1) * HOP
     for _ in range(iterations):
