@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -47,7 +47,7 @@ def ask(
     settings = Settings.of(weights=weights)
     assistant = Assistant(settings)
     given = {"seed": seed, "steps": steps}
-    options = {name: value for name, value in given.items() if value is not None}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     save = output.saver(out, settings.home / "artifacts")
     events = assistant.stream(text, files=file or (), thread=thread, **options)
     if as_json:

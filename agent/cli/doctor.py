@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -59,7 +60,7 @@ def packages() -> list[Finding]:
     findings = [
         Finding(
             "python",
-            platform.python_version_tuple() >= ("3", "11"),
+            sys.version_info >= (3, 11),
             f"{version} on {platform.machine()}, {os.cpu_count()} cores",
         )
     ]
@@ -122,11 +123,14 @@ def _home() -> Finding:
 def _show(findings: list[Finding]) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, show_header=False)
     for finding in findings:
-        mark = "[green]✓" if finding.good else "[red]✗" if finding.needed else "[yellow]–"
+        mark, style = ("✓", "green") if finding.good else ("–", "yellow")
+        if finding.needed and not finding.good:
+            mark, style = "✗", "red"
         remedy = "" if finding.good else finding.remedy
-        table.add_row(mark, finding.name, finding.found, remedy)
-    console = Console(markup=True, highlight=False)
-    console.print(table)
+        cells = (finding.name, finding.found, remedy)
+        table.add_row(Text(mark, style), *(Text(cell) for cell in cells))
+    Console().print(table)

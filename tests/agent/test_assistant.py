@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import sqlite3
@@ -22,6 +23,7 @@ from heliograph.agent.resuming import INTERRUPTED
 from heliograph.agent.testing import Say, ScriptedCore, said
 from heliograph.agent.threads import held
 from heliograph.graphs import events
+from heliograph.memory import artifacts
 from heliograph.model.errors import (
     Cancelled,
     HeliographError,
@@ -333,3 +335,38 @@ def test_the_home_comes_from_the_environment(
 
 class _Killed(WeightsError):
     """Ends a turn in the middle of decoding."""
+
+
+def test_a_full_disk_is_one_sentence_and_the_turn_can_be_resumed(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assistant = make(["See: ", Say("image", "a")])
+    write_file = artifacts.write_atomically
+
+    def full(path: Path, data: bytes) -> None:
+        if path.suffix == ".png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_file(path, data)
+
+    monkeypatch.setattr(artifacts, "write_atomically", full)
+    with pytest.raises(StoreError, match="No space left"):
+        assistant.invoke("Draw", thread="t")
+    monkeypatch.undo()
+    assert [type(p) for p in assistant.invoke("Draw", thread="t").parts] == [Text, Media]
+    assert len(core(assistant).asked) == 1
+
+
+def test_a_full_database_is_one_sentence_and_loses_nothing(make: Any) -> None:
+    assistant = make(["Hello. " * 50])
+    assistant.invoke("Hi", thread="t")
+    connection = assistant.graph.checkpointer.conn
+    (pages,) = connection.execute("pragma page_count").fetchone()
+    connection.execute(f"pragma max_page_count = {pages}")
+    with pytest.raises(StoreError, match="full"):
+        for _ in range(20):
+            assistant.invoke("And? " * 500, thread="t")
+    connection.execute("pragma max_page_count = 1000000")
+    kept = assistant.history("t")
+    assert len(kept) >= 2
+    assistant.invoke("Hi again", thread="t")
+    assert assistant.history("t")[: len(kept)] == kept
