@@ -1,0 +1,4 @@
+"""LangChain tools, each usable alone.
+
+    calculate.py   arithmetic within bounds
+"""
