@@ -15,7 +15,6 @@ Not covered: several machines on one data directory.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,11 +23,13 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import uuid4
 
+from heliograph.agent import loading
+from heliograph.agent.conversations import forget_steps, stored
 from heliograph.agent.running import Over, Run
 from heliograph.agent.settings import Settings
 from heliograph.agent.threads import check_name, held
 from heliograph.graphs.events import Answer, Entry, Timing, TurnEnd, TurnEvent
-from heliograph.model.errors import HeliographError, InputError, StoreError
+from heliograph.model.errors import InputError
 from heliograph.model.parts import Media
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ class Assistant:
         """A conversation up to its last finished turn; empty for a new one."""
         from heliograph.graphs.messages import transcript
 
-        with _stored(self.settings.home):
+        with stored(self.settings.home):
             values = self.graph.get_state(_config(thread)).values
         return transcript(values.get("messages", []), self.steps.store)
 
@@ -189,9 +190,12 @@ class Assistant:
         """
         with self._loading:
             if self._graph is None:
-                core = self._core or self._load_core()
-                self._steps = self._make_steps(core)
-                self._graph = self._make_graph(self._steps)
+                from heliograph.agent.conversations import open_saver
+                from heliograph.graphs.turn import build
+
+                saver = open_saver(self.settings.home)
+                self._steps = loading.steps(self.settings, self._core, self._tools)
+                self._graph = build(self._steps, saver)
 
     def prepare(self, question: Question, files: Sequence[File] = ()) -> list[Block]:
         """A question as content blocks, its files in the store.
@@ -238,15 +242,17 @@ class Assistant:
     ) -> Iterator[TurnEvent]:
         started = time.perf_counter()
         thread = check_name(thread) if thread is not None else f"turn-{uuid4().hex[:12]}"
-        with held(self.settings.home, thread), _stored(self.settings.home):
+        with held(self.settings.home, thread), stored(self.settings.home):
             self.load()
             loaded = time.perf_counter()
             self.steps.options.with_changes(options)  # refused here, before anything is kept
             blocks = self.prepare(question, files)
+            before = self.graph.get_state(_config(thread)).config["configurable"]
             first: float | None = None
             for event in self._events(blocks, options, thread, cancelled):
                 first = first or time.perf_counter()
                 yield event
+            forget_steps(self.graph.checkpointer, thread, before.get("checkpoint_id", ""))
             ended = time.perf_counter()
             timing = Timing(
                 load_s=loaded - started,
@@ -291,61 +297,6 @@ class Assistant:
         parts = answer_parts(values["said"], values["made"], values["results"], self.steps.store)
         return Answer(thread, parts, timing)
 
-    def _load_core(self) -> Core:
-        import torch
-
-        from heliograph.model.core import AnyToAny
-
-        dtype: torch.dtype = getattr(torch, self.settings.dtype)
-        return AnyToAny.from_pretrained(
-            self.settings.weights_dir(), device=self.settings.device, dtype=dtype
-        )
-
-    def _make_steps(self, core: Core) -> Steps:
-        from heliograph.graphs.features import Features, fingerprint
-        from heliograph.graphs.steps import Steps, TurnOptions
-        from heliograph.memory.artifacts import ArtifactStore
-        from heliograph.tools.calculate import calculate
-
-        settings = self.settings
-        tools = [calculate] if self._tools is None else self._tools
-        features = None
-        if self._core is None:
-            features = settings.home / "features" / fingerprint(settings.weights_dir())
-        return Steps(
-            core,
-            ArtifactStore(settings.home / "artifacts"),
-            Features(features),
-            {tool.name: tool for tool in tools},
-            TurnOptions(
-                seed=settings.seed,
-                steps=settings.steps,
-                guidance=settings.guidance,
-                condition=settings.condition,
-                temperature=settings.temperature,
-                top_p=settings.top_p,
-                max_new_tokens=settings.max_new_tokens,
-            ),
-            settings.limits,
-            settings.max_characters,
-            settings.max_rounds,
-        )
-
-    def _make_graph(self, steps: Steps) -> Turn:
-        from langgraph.checkpoint.sqlite import SqliteSaver
-
-        from heliograph.graphs.turn import build
-
-        home = self.settings.home
-        with _stored(home):
-            home.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(
-                home / "conversations.sqlite", check_same_thread=False, timeout=30
-            )
-            saver = SqliteSaver(connection)
-            saver.setup()
-        return build(steps, saver)
-
 
 def _config(thread: str) -> Any:
     return {"configurable": {"thread_id": thread}}
@@ -355,23 +306,3 @@ def _end(events: Sequence[TurnEvent]) -> Answer:
     last = events[-1]
     assert isinstance(last, TurnEnd)
     return last.answer
-
-
-class _stored:
-    """Turns what SQLite and the disk raise into one sentence."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, sqlite3.Error):
-            raise StoreError(
-                f"The conversations in {self._home} can't be read or written: {error}."
-            ) from error
-        if isinstance(error, OSError) and not isinstance(error, HeliographError):
-            raise StoreError(
-                f"The data directory {self._home} can't be used: {error.strerror}."
-            ) from error

@@ -1,17 +1,15 @@
-"""Runs decoders for turns: one decoding at a time for each modality, and what waits is
-decoded together.
+"""Runs decoders for turns: one decoding at a time for each modality.
 
-The graph decodes the signals of a turn in nodes of their own, side by side, so their
-calls come from several threads; a diffusers pipeline keeps the state of its scheduler
-and can serve one thread only. So the first call for a modality decodes for all that
-have come by then, and the others find their work done.
+The graph decodes the signals of a turn in nodes of their own, side by side, so calls come
+from several threads; but a diffusers pipeline keeps the state of its scheduler, and can
+serve one thread only. Jobs that are handed over together (batch mode) are decoded
+together. What merely comes at the same time is not: batches differ in the last bits, and
+a seed must give the same bytes whoever else is served.
 """
 
 from __future__ import annotations
 
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,7 +20,7 @@ from heliograph.model.errors import (
     StoreError,
     WeightsError,
 )
-from heliograph.model.parts import Media, Modality
+from heliograph.model.parts import MODALITIES, Media, Modality
 from heliograph.model.signals import Signal
 
 if TYPE_CHECKING:
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 
 TOGETHER: dict[Modality, int] = {"image": 8, "audio": 8, "video": 2}
 """How many media are decoded at once, bounded for the memory of a laptop."""
-GATHER_SECONDS = 0.005
-"""How long the first call waits for those that were started with it."""
 FINAL = (Cancelled, WeightsError, StoreError, MissingExtra)
 """Errors that end the turn rather than one medium: trying again would bring the same."""
 
@@ -49,7 +45,6 @@ class Job:
     cancelled: Callable[[], bool]
     media: Media | None = None
     error: Exception | None = None
-    done: bool = False
 
     @property
     def kind(self) -> tuple[Any, ...]:
@@ -62,52 +57,40 @@ class Decoding:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._waiting: list[Job] = []
-        self._mutex = threading.Lock()
         self._loading = threading.Lock()
-        self._turns: dict[Modality, threading.Lock] = defaultdict(threading.Lock)
+        self._turns = {modality: threading.Lock() for modality in MODALITIES}
 
     def run(self, jobs: Sequence[Job]) -> None:
-        """Do the jobs; returns when each of them has its media or its error.
+        """Do the jobs, those of one kind together; each gets its media or its error.
 
         Raises:
             Cancelled: a job was cancelled.
             WeightsError: a decoder's weights can't be loaded.
             StoreError: there is no room for the result.
         """
-        with self._mutex:
-            self._waiting += jobs
+        kinds: dict[tuple[Any, ...], list[Job]] = {}
         for job in jobs:
-            with self._mutex:
-                turn = self._turns[job.signal.modality]
-            with turn:
-                if not job.done:
-                    time.sleep(GATHER_SECONDS)
-                    self._decode(self._take(job))
-        for job in jobs:
-            if isinstance(job.error, FINAL):
-                raise job.error
-
-    def _take(self, first: Job) -> list[Job]:
-        """The job and those that wait and can be decoded with it."""
-        with self._mutex:
-            others = [job for job in self._waiting if job.kind == first.kind and job is not first]
-            group = [first, *others][: TOGETHER[first.signal.modality]]
-            self._waiting = [job for job in self._waiting if job not in group]
-        return group
+            kinds.setdefault(job.kind, []).append(job)
+        for same in kinds.values():
+            modality = same[0].signal.modality
+            size = TOGETHER[modality]
+            for start in range(0, len(same), size):
+                with self._turns[modality]:
+                    self._decode(same[start : start + size])
 
     def _decode(self, group: list[Job]) -> None:
         """Try together, then those that have nothing each alone."""
         self._try(group)
         for job in group:
-            if job.error is not None and not isinstance(job.error, FINAL):
+            if job.error is not None:
                 self._try([job])
-            job.done = True
 
     def _try(self, group: list[Job]) -> None:
         try:
             for job, media in zip(group, self._media(group), strict=True):
                 job.media, job.error = media, None
+        except FINAL:
+            raise
         except Exception as error:  # whatever a pipeline raises: the answer goes on without it
             for job in group:
                 job.error = error

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 from uuid import uuid4
 
 from langchain_core.messages import HumanMessage
@@ -19,6 +19,7 @@ from heliograph.graphs import events, messages
 from heliograph.graphs.decoding import Decoding, Job
 from heliograph.graphs.features import Features
 from heliograph.graphs.messages import Block
+from heliograph.graphs.options import TurnOptions
 from heliograph.memory.artifacts import ArtifactStore
 from heliograph.model import signals
 from heliograph.model.errors import Cancelled, HeliographError, InputError
@@ -57,50 +58,6 @@ class Core(Protocol):
 
     def decoder(self, modality: Modality) -> Any:
         """The decoder of a modality (``heliograph.model.decoders.DiffusionDecoder``)."""
-
-
-@dataclass(frozen=True)
-class TurnOptions:
-    """How a turn is generated; every field can be set for one turn."""
-
-    seed: int = 0
-    """Seed of the sampling; the n-th medium of a turn is decoded with ``seed + n``."""
-    steps: int | None = None
-    """Denoising steps; ``None`` leaves them to each decoder."""
-    guidance: float | None = None
-    """Classifier-free guidance; ``None`` leaves it to each decoder."""
-    condition: Literal["signal", "caption"] = "signal"
-    """What a decoder is conditioned on: the projected hidden states, or the caption's words
-    through the decoder's own text encoder."""
-    temperature: float = 0.0
-    """0 takes the likeliest token."""
-    top_p: float = 1.0
-    """Sample among the likeliest tokens that make up this share."""
-    max_new_tokens: int = 256
-    """Bound on the length of the answer, signals included."""
-    captions: bool = True
-    """Whether the core says a caption before each signal."""
-
-    def __post_init__(self) -> None:
-        """Check what no part of the core checks."""
-        if self.steps is not None and self.steps < 1:
-            raise InputError("There has to be at least 1 step.")
-        if not 0 <= self.seed < 2**63:
-            raise InputError("A seed is a number from 0 to 2**63 - 1.")
-        if self.condition not in ("signal", "caption"):
-            raise InputError("Decoders are conditioned on the signal or on the caption.")
-
-    def with_changes(self, changes: Mapping[str, Any]) -> TurnOptions:
-        """These options with some fields set.
-
-        Raises:
-            InputError: there is no such option.
-        """
-        known = {f.name for f in fields(self)}
-        for name in changes:
-            if name not in known:
-                raise InputError(f"There is no option {name!r}; there are {sorted(known)}.")
-        return TurnOptions(**{**asdict(self), **changes})
 
 
 @dataclass
@@ -179,7 +136,7 @@ class Steps:
         with self._thinking:
             features = self.features.of(self.core, conversations)
             stream = self.core.generate(
-                conversations, _generation(options), features=features, cancelled=cancelled
+                conversations, options.generation(), features=features, cancelled=cancelled
             )
             for event in stream:
                 turns[event.row].take(event)
@@ -199,10 +156,7 @@ class Steps:
         return updates
 
     def decode(self, call: Block, emit: Emit, cancelled: Callable[[], bool]) -> Block:
-        """Make one medium; the block that stands for it, a failure after two tries.
-
-        Calls that come at the same time for the same modality are decoded together.
-        """
+        """Make one medium; the block that stands for it, a failure after two tries."""
         return self.decode_all([call], emit, cancelled)[0]
 
     def decode_all(
@@ -220,7 +174,7 @@ class Steps:
                 blocks.append(messages.made_block(call, job.media, self.store))
                 emit(events.MediumDone(call["index"], job.media))
             else:
-                message = f"The {call['name']} could not be made: {job.error}."
+                message = f"The {call['name']} could not be made: {str(job.error).rstrip('.')}."
                 blocks.append(messages.failure_block(call, message))
                 emit(events.MediumFailed(call["index"], call["name"], message))
         return blocks
@@ -329,10 +283,3 @@ class _Said:
         call_id = f"{self._turn}-{index}"
         item = {"type": "tool_call", "index": index, "id": call_id, "name": name, "args": args}
         self.said.append(item)
-
-
-def _generation(options: TurnOptions) -> GenerationOptions:
-    from heliograph.model.generation import GenerationOptions
-
-    names = {f.name for f in fields(GenerationOptions)}
-    return GenerationOptions(**{k: v for k, v in asdict(options).items() if k in names})

@@ -370,3 +370,17 @@ def test_a_full_database_is_one_sentence_and_loses_nothing(make: Any) -> None:
     assert len(kept) >= 2
     assistant.invoke("Hi again", thread="t")
     assert assistant.history("t")[: len(kept)] == kept
+
+
+def test_of_a_finished_turn_one_checkpoint_is_kept(make: Any) -> None:
+    assistant = make(["Hello.", Say("image", "a")])
+    for _ in range(3):
+        assistant.invoke("Hi", thread="t")
+    assistant.invoke("Hi", thread="other")
+    config: Any = {"configurable": {"thread_id": "t"}}
+    lengths = [len(s.values["messages"]) for s in assistant.graph.get_state_history(config)]
+    assert lengths == [6, 4, 2]
+    (writes,) = assistant.graph.checkpointer.conn.execute(
+        "select count(distinct checkpoint_id) from writes"
+    ).fetchone()
+    assert writes <= 4

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heliograph.agent import Assistant, Settings
+from heliograph.agent import Assistant, Settings, loading
 from heliograph.agent.cli import main
 from heliograph.agent.cli.chat import Chat
 from heliograph.agent.testing import Reply, Say, ScriptedCore, said
@@ -40,7 +40,7 @@ def echo(conversation: Sequence[Message]) -> Reply:
 def core(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ScriptedCore:
     """What every assistant of the test has for a core."""
     scripted = ScriptedCore(echo)
-    monkeypatch.setattr(Assistant, "_load_core", lambda self: scripted)
+    monkeypatch.setattr(loading, "load_core", lambda settings: scripted)
     monkeypatch.setenv("HELIOGRAPH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HELIOGRAPH_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.chdir(tmp_path)

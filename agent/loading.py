@@ -1,0 +1,64 @@
+"""Brings an assistant's parts together as its settings say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from heliograph.agent.settings import Settings
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+    from heliograph.graphs.steps import Core, Steps
+
+
+def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | None) -> Steps:
+    """What the graph's nodes do.
+
+    Args:
+        settings: where the weights and the data lie, and the limits.
+        core: in place of the weights; its features are kept in memory only.
+        tools: in place of ``calculate``.
+
+    Raises:
+        WeightsError: the weights are missing or damaged.
+    """
+    from heliograph.graphs.features import Features, fingerprint
+    from heliograph.graphs.options import TurnOptions
+    from heliograph.graphs.steps import Steps
+    from heliograph.memory.artifacts import ArtifactStore
+    from heliograph.tools.calculate import calculate
+
+    features = None
+    if core is None:
+        core = load_core(settings)
+        features = settings.home / "features" / fingerprint(settings.weights_dir())
+    return Steps(
+        core,
+        ArtifactStore(settings.home / "artifacts"),
+        Features(features),
+        {tool.name: tool for tool in ([calculate] if tools is None else tools)},
+        TurnOptions(
+            seed=settings.seed,
+            steps=settings.steps,
+            guidance=settings.guidance,
+            condition=settings.condition,
+            temperature=settings.temperature,
+            top_p=settings.top_p,
+            max_new_tokens=settings.max_new_tokens,
+        ),
+        settings.limits,
+        settings.max_characters,
+        settings.max_rounds,
+    )
+
+
+def load_core(settings: Settings) -> Core:
+    """The core in the directory of the settings."""
+    import torch
+
+    from heliograph.model.core import AnyToAny
+
+    dtype: torch.dtype = getattr(torch, settings.dtype)
+    return AnyToAny.from_pretrained(settings.weights_dir(), device=settings.device, dtype=dtype)
