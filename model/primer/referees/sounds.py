@@ -30,6 +30,7 @@ LOW, HIGH = 30.0, 7800.0  # Hz, the span of the mel bands
 _SILENT = 1e-3  # peak below which there is nothing to hear
 _GROUPS = 8  # coarser bands, for what is measured over time
 _MODULATION = (0.4, 1.2, 2.2, 5.0, 10.0, 18.0, 23.0, 30.0, 60.0)  # edges in Hz
+_ROOM, _NEAR = 2.5, 600.0  # limits: so many times a scene's own reach, and at least so much
 _RISE = 7  # frames on both sides of an onset that are compared: 0.11 s
 
 
@@ -43,8 +44,16 @@ class Classifier:
     """(F, F) that brings the spread within classes to the identity."""
     centres: Floats
     """(33, F) in the order of ``every_sound()``, whitened."""
-    limits: Floats
-    """(33,) squared distance from each centre beyond which a sound isn't of that scene."""
+    reach: Floats
+    """(33,) squared distance from each centre within which 99 % of true renders lie."""
+
+    @property
+    def limits(self) -> Floats:
+        """(33,) squared distance from each centre beyond which a sound isn't of that scene."""
+        # Generated sounds lie somewhat farther out than any render; strangers lie much
+        # farther. A scene whose renders are all alike, as rain's, is given others' room.
+        limits: Floats = np.maximum(_ROOM * self.reach, np.float32(_NEAR))
+        return limits
 
     def distances(self, x: Floats) -> Floats:
         """Squared distances of features (N, F) from every centre: (N, 33)."""
@@ -162,7 +171,8 @@ def _onsets(wave: Floats) -> int:
     sums = np.concatenate([[0], np.cumsum(loud)])
     at = np.arange(_RISE, len(loud) - _RISE)
     rise = (sums[at + _RISE] - 2 * sums[at] + sums[at - _RISE]) / _RISE
-    count, enough = 0, 0.3 * rise.max()
+    # A steady sound has none, however its ripples compare with each other.
+    count, enough = 0, max(0.3 * rise.max(), 0.25 * loud.max())
     while rise.max() > enough:
         peak = int(rise.argmax())
         count += 1
@@ -197,4 +207,4 @@ def _two_seconds(samples: npt.NDArray[np.float32], rate: int) -> Floats:
 def _classifier() -> Classifier:
     with resources.files(__package__).joinpath("sounds.npz").open("rb") as file:
         arrays = np.load(file, allow_pickle=False)
-        return Classifier(arrays["mean"], arrays["whiten"], arrays["centres"], arrays["limits"])
+        return Classifier(arrays["mean"], arrays["whiten"], arrays["centres"], arrays["reach"])

@@ -2,8 +2,8 @@
 
 ``python -m heliograph.model.primer.referees.train_sounds`` plays every sound many times,
 disturbs the renders (noise, shifts, loudness, and for half of them a blurred and noisy mel
-spectrogram turned back into samples), and writes the mean, the whitening and the centres of
-their features. It prints how many fresh renders are read rightly. About five minutes.
+spectrogram turned back into samples), and writes the mean, the whitening, the centres and the
+reach of their features. It prints how many fresh renders are read rightly. About five minutes.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from heliograph.model.primer.sounds import RATE, SAMPLES, play
 
 RENDERS = 120
 """Of each scene, half of them rebuilt from a spectrogram."""
-ROOM, NEAR = 1.6, 600.0
-"""Limits: so many times a class's own reach, and at least so much."""
 SHRINKAGE = 0.02
 """How far the covariance within classes is pulled to its diagonal."""
 
@@ -98,13 +96,10 @@ def fit(x: Floats, labels: npt.NDArray[np.int64]) -> Classifier:
     values, vectors = np.linalg.eigh(within)
     whiten = (vectors / np.sqrt(values)).astype(np.float32)
     whitened = ((centres - mean) @ whiten).astype(np.float32)
-    free = Classifier(mean, whiten, whitened, np.full(len(centres), np.inf, np.float32))
-    own = free.distances(x)[np.arange(len(x)), labels]  # (N,)
-    far = np.array([np.quantile(own[labels == k], 0.99) for k in range(len(centres))])
-    # Generated sounds lie somewhat farther out than any render; strangers lie much farther.
-    # A class as tight as rain is given the room of the others.
-    limits = np.maximum(ROOM * far, NEAR).astype(np.float32)
-    return Classifier(mean, whiten, whitened, limits)
+    distances = Classifier(mean, whiten, whitened, np.empty(0, np.float32)).distances(x)
+    own = distances[np.arange(len(x)), labels]  # (N,)
+    reach = [np.quantile(own[labels == k], 0.99) for k in range(len(centres))]
+    return Classifier(mean, whiten, whitened, np.array(reach, np.float32))
 
 
 def main() -> None:
@@ -121,7 +116,7 @@ def main() -> None:
         mean=fitted.mean,
         whiten=fitted.whiten,
         centres=fitted.centres,
-        limits=fitted.limits,
+        reach=fitted.reach,
     )
     for rebuild in (False, True):
         wrong: Counter[tuple[str, str]] = Counter()
