@@ -25,6 +25,9 @@ def evaluate(
     weights: Annotated[Path | None, typer.Option(help="A core directory instead.")] = None,
     cases: Annotated[int, typer.Option(min=1, help="Cases of each row.")] = 100,
     quick: Annotated[bool, typer.Option("--quick", help="Only 20 cases of each row.")] = False,
+    even: Annotated[
+        bool, typer.Option("--even", help="As many in the rows of films, which take long.")
+    ] = False,
     rows: Annotated[
         str | None, typer.Option(help="Only these, apart by commas; a wrong name lists them all.")
     ] = None,
@@ -58,6 +61,7 @@ def evaluate(
 
     settings = Settings(
         cases=QUICK if quick else cases,
+        even=even,
         rows=tuple(name.strip() for name in rows.split(",")) if rows is not None else None,
         seed=seed,
         batch=batch,

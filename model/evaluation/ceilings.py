@@ -21,7 +21,7 @@ from torch import Tensor
 
 from heliograph.model.core import AnyToAny
 from heliograph.model.errors import InputError
-from heliograph.model.evaluation.rows import FILMS
+from heliograph.model.evaluation.rows import FILMS, LONG
 from heliograph.model.media import Clip, Film, Image, Sound
 from heliograph.model.primer import scenes
 from heliograph.model.primer.render import render
@@ -39,10 +39,7 @@ class Ceiling:
     stage: Stage
     kinds: tuple[type[Scene], ...]
     share: float = 1.0
-
-    def count(self, cases: int) -> int:
-        """How many scenes it gets when a row gets so many cases."""
-        return max(1, round(self.share * cases))
+    """Of the number of cases."""
 
 
 PICTURES: tuple[type[Scene], ...] = (One, Several, Pair)
@@ -55,10 +52,10 @@ CEILINGS: tuple[Ceiling, ...] = (
     Ceiling(
         "autoencoder-film", "films through the autoencoder", "autoencoder", (scenes.Film,), FILMS
     ),
-    Ceiling("decoder-one", "decoder alone, one object", "decoder", (One,)),
-    Ceiling("decoder-several", "decoder alone, several of a kind", "decoder", (Several,)),
-    Ceiling("decoder-pair", "decoder alone, two in a relation", "decoder", (Pair,)),
-    Ceiling("decoder-sound", "decoder alone, sounds", "decoder", (SoundOf,)),
+    Ceiling("decoder-one", "decoder alone, one object", "decoder", (One,), LONG),
+    Ceiling("decoder-several", "decoder alone, several of a kind", "decoder", (Several,), LONG),
+    Ceiling("decoder-pair", "decoder alone, two in a relation", "decoder", (Pair,), LONG),
+    Ceiling("decoder-sound", "decoder alone, sounds", "decoder", (SoundOf,), LONG),
     Ceiling("decoder-film", "decoder alone, films", "decoder", (scenes.Film,), FILMS),
 )
 

@@ -91,10 +91,10 @@ def attributes(scene: Scene) -> dict[str, str]:
             known = {"object": scene.object, "motion": scene.motion}
             return {"kind": "film", **known, "background": scene.background}
         case Pair():
-            if scene.relation in ("right of", "below"):
-                scene = mirrored(scene)
-            known = {"first": scene.first, "relation": scene.relation, "second": scene.second}
-            return {"kind": "pair", **known, "background": scene.background}
+            pair = scenes.in_reading_order(scene)
+            assert isinstance(pair, Pair)
+            known = {"first": pair.first, "relation": pair.relation, "second": pair.second}
+            return {"kind": "pair", **known, "background": pair.background}
 
 
 def mirrored(pair: Pair) -> Pair:

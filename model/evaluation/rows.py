@@ -29,16 +29,12 @@ class Row:
     scenes: Split = "held_out"
     phrasings: Split = "held_out"
     share: float = 1.0
-    """Of the number of cases: a film costs as much as eight pictures."""
-
-    def count(self, cases: int) -> int:
-        """How many cases it gets when the others get so many."""
-        return max(1, round(self.share * cases))
+    """Of the number of cases, for rows that take long: a film costs as much as ten pictures."""
 
 
 QUESTIONS = ("ask_what", "ask_count", "ask_where", "ask_background", "ask_size", "ask_yes_no")
 EDITS = ("edit_background", "edit_more", "edit_object", "edit_size", "edit_place")
-FILMS = 0.4
+FILMS, LONG = 0.3, 0.6
 
 ROWS: tuple[Row, ...] = (
     Row("describe-picture", "picture described", ("describe_picture",)),
@@ -69,8 +65,8 @@ ROWS: tuple[Row, ...] = (
     Row("picture-to-film", "cross over: a picture set in motion", ("animate",), share=FILMS),
     Row("film-to-picture", "cross over: a film's last scene, drawn", ("last_scene",)),
     Row("edit", "editing", EDITS),
-    Row("mix", "several media in one answer, in order", ("mix",)),
-    Row("converse", "four turns, every turn right", ("converse",)),
+    Row("mix", "several media in one answer, in order", ("mix",), share=LONG),
+    Row("converse", "four turns, every turn right", ("converse",), share=LONG),
     Row("translate", "translation", ("translate",)),
     Row("calculate", "calculator called with the right expression", ("calculate",)),
     Row("decline", "outside the world: says so, invents nothing", ("decline",)),

@@ -33,7 +33,9 @@ class Settings:
     """What to evaluate and how."""
 
     cases: int = 100
-    """Of each row; rows of films have fewer (``rows.FILMS``)."""
+    """Of each row; of those that take long a share, unless ``even``."""
+    even: bool = False
+    """As many cases in the rows that take long."""
     rows: tuple[str, ...] | None = None
     """Names of rows and ceilings; ``None`` is all of them."""
     seed: int = 0
@@ -103,7 +105,8 @@ def _one(
     tell: Told,
 ) -> None:
     """All cases of one row, into the outcome."""
-    total = row.count(settings.cases)
+    share = 1.0 if settings.even else row.share
+    total = max(1, round(share * settings.cases))
     verdicts = outcome.verdicts.setdefault(row.name, [])
     cells = outcome.cells.setdefault(row.name, [])
     began = time.monotonic()
