@@ -99,62 +99,86 @@ def show(events: Iterable[TurnEvent], console: Console, save: Callable[[Media], 
 
     Where a medium was said stands its number; the medium follows when it is made.
     """
-    from rich.progress import Progress
-
-    from heliograph.agent.terminal import shown
-
-    names: dict[int, str] = {}
-    at_line_start = True
-
-    def line() -> None:
-        nonlocal at_line_start
-        if not at_line_start:
-            console.print()
-        at_line_start = True
-
-    with Progress(transient=True, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[int, Any] = {}
+    told = _Told(console, save)
+    try:
         for event in events:
-            match event:
-                case TextDelta(text=text):
-                    console.print(text, end="", markup=False, highlight=False, soft_wrap=True)
-                    at_line_start = text.endswith("\n")
-                case SignalStarted(index=index, modality=modality):
-                    names[index] = f"{NOUNS[modality]} {index + 1}"
-                    console.print(f"[{names[index]}]", end=" ", style="dim", markup=False)
-                    at_line_start = False
-                case DecoderProgress(index=index, step=step, total=total):
-                    if index not in tasks:
-                        line()
-                        tasks[index] = bars.add_task(names[index], total=total)
-                    bars.update(tasks[index], completed=step)
-                case MediumDone(index=index, media=media):
-                    line()
-                    if index in tasks:
-                        bars.remove_task(tasks.pop(index))
-                    if console.is_terminal:
-                        console.print(shown(media), end="")
-                    console.print(
-                        f"[{names[index]}] {media.caption}: {save(media)}",
-                        style="dim",
-                        markup=False,
-                        highlight=False,
-                        soft_wrap=True,
-                    )
-                case MediumFailed(index=index, message=message):
-                    line()
-                    if index in tasks:
-                        bars.remove_task(tasks.pop(index))
-                    console.print(f"[{names[index]}] {message}", style="red", markup=False)
-                case ToolCalled(name=name, args=args):
-                    line()
-                    given = ", ".join(f"{key}={value!r}" for key, value in args.items())
-                    console.print(f"[{name}: {given}]", style="dim", markup=False, end=" ")
-                    at_line_start = False
-                case ToolResult(result=result):
-                    console.print(result, style="dim", markup=False)
-                    at_line_start = True
-                case TurnEnd(answer=answer):
-                    line()
-                    return answer
+            if isinstance(event, TurnEnd):
+                told.line()
+                return event.answer
+            told.take(event)
+    finally:
+        told.bars.stop()
     raise AssertionError("a turn ends with TurnEnd")
+
+
+class _Told:
+    """A turn on its way to a terminal, or to a file."""
+
+    def __init__(self, console: Console, save: Callable[[Media], Path]) -> None:
+        from rich.progress import Progress
+
+        self._console, self._save = console, save
+        self._names: dict[int, str] = {}
+        self._tasks: dict[int, Any] = {}
+        self._open_line = False
+        # Shown only while decoders work: a live display would wipe a line that is half said.
+        self.bars = Progress(transient=True, console=console, disable=not console.is_terminal)
+
+    def line(self) -> None:
+        """Begin a new line, if words stand on this one."""
+        if self._open_line:
+            self._console.print()
+        self._open_line = False
+
+    def take(self, event: TurnEvent) -> None:
+        """Tell one event."""
+        match event:
+            case TextDelta(text=text):
+                self._print(text, end="")
+                self._open_line = not text.endswith("\n")
+            case SignalStarted(index=index, modality=modality):
+                self._names[index] = f"{NOUNS[modality]} {index + 1}"
+                self._print(f"[{self._names[index]}]", end=" ", style="dim")
+                self._open_line = True
+            case DecoderProgress():
+                self._progress(event)
+            case MediumDone(index=index, media=media):
+                self._finished(index)
+                if self._console.is_terminal:
+                    from heliograph.agent.terminal import shown
+
+                    self._console.print(shown(media), end="")
+                name = self._names[index]
+                self._print(f"[{name}] {media.caption}: {self._save(media)}", style="dim")
+            case MediumFailed(index=index, message=message):
+                self._finished(index)
+                self._print(f"[{self._names[index]}] {message}", style="red")
+            case ToolCalled(name=name, args=args):
+                self.line()
+                given = ", ".join(f"{key}={value!r}" for key, value in args.items())
+                self._print(f"[{name}: {given}]", style="dim", end=" ")
+                self._open_line = True
+            case ToolResult(result=result):
+                self._print(result, style="dim")
+                self._open_line = False
+
+    def _progress(self, event: DecoderProgress) -> None:
+        self.line()
+        if not self._tasks:
+            self.bars.start()
+        if event.index not in self._tasks:
+            name = self._names[event.index]
+            self._tasks[event.index] = self.bars.add_task(name, total=event.total)
+        self.bars.update(self._tasks[event.index], completed=event.step)
+
+    def _finished(self, index: int) -> None:
+        self.line()
+        if index in self._tasks:
+            self.bars.remove_task(self._tasks.pop(index))
+            if not self._tasks:
+                self.bars.stop()
+
+    def _print(self, text: str, style: str = "", end: str = "\n") -> None:
+        self._console.print(
+            text, style=style, end=end, markup=False, highlight=False, soft_wrap=True
+        )
