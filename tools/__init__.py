@@ -1,4 +1,4 @@
 """LangChain tools, each usable alone.
 
-    calculate.py   arithmetic within bounds
+calculate.py   arithmetic within bounds
 """

@@ -1,10 +1,10 @@
 """The primer: a small drawn world, and the bundled weights that were trained on it.
 
-    vocabulary.py   its words and things        scenes.py     what a medium is of
-    pictures.py, films.py, sounds.py, render.py   scenes as media
-    dialogues.py, grammar/   what is said about them, in three languages
-    referees/       scenes read back from media, without the model
-    weights/        the bundled core, as ``AnyToAny.from_pretrained`` reads it
+vocabulary.py   its words and things        scenes.py     what a medium is of
+pictures.py, films.py, sounds.py, render.py   scenes as media
+dialogues.py, grammar/   what is said about them, in three languages
+referees/       scenes read back from media, without the model
+weights/        the bundled core, as ``AnyToAny.from_pretrained`` reads it
 """
 
 from __future__ import annotations

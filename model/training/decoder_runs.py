@@ -33,7 +33,7 @@ SCHEDULES: Mapping[str, Schedule] = {
     "audio-vae": Schedule(700, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(1500, 8e-4, ema=0.995),
 }
-BATCH = {"image-vae": 32, "objects": 64, "scenes": 32, "motion": 4, "audio-vae": 8, "sounds": 32}
+BATCH = {"image-vae": 32, "objects": 16, "scenes": 16, "motion": 4, "audio-vae": 8, "sounds": 32}
 BANK = {"objects": 14_000, "scenes": 12_000, "motion": 1_800, "sounds": 3_000}
 """How many latents each bank holds."""
 
