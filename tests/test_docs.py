@@ -1,7 +1,7 @@
 """The examples of the README and of docs/ run, and what these pages point to is there.
 
 Each page is one session in an empty directory of its own that holds a link to
-``examples/``: its Python blocks share their names, and the ``$ heliograph …`` lines of its
+``examples/``; where no weights are bundled, a tiny core of the same classes answers: its Python blocks share their names, and the ``$ heliograph …`` lines of its
 console blocks are run by the shell. Other commands (git, make, pip) are not run, and
 neither is a block whose info string has the word ``no-run``.
 """
@@ -67,7 +67,7 @@ def heliograph_commands(code: str) -> str:
 class Session:
     """One page's directory, Python names and command path."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, tiny_core: Path) -> None:
         self.directory = directory
         self.names: dict[str, Any] = {"__name__": "__main__"}
         (directory / "examples").symlink_to(ROOT / "examples")
@@ -84,6 +84,8 @@ class Session:
             "XDG_DATA_HOME": str(directory / ".data"),
             "XDG_CACHE_HOME": str(directory / ".cache"),
         }
+        if not (ROOT / "model" / "primer" / "weights" / "config.json").exists():
+            self.environment["HELIOGRAPH_WEIGHTS"] = str(tiny_core)
 
     def run(self, block: Block, patch: pytest.MonkeyPatch) -> None:
         patch.chdir(self.directory)
@@ -101,8 +103,8 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[Path, Session]:
-    return {page: Session(tmp_path_factory.mktemp(page.stem)) for page in PAGES}
+def sessions(tmp_path_factory: pytest.TempPathFactory, tiny_core_dir: Path) -> dict[Path, Session]:
+    return {page: Session(tmp_path_factory.mktemp(page.stem), tiny_core_dir) for page in PAGES}
 
 
 @pytest.mark.parametrize("block", [b for page in PAGES for b in blocks(page)], ids=str)

@@ -31,8 +31,8 @@ def picture_autoencoder() -> AutoencoderKL:
 
 
 def spectrogram_autoencoder() -> AutoencoderKL:
-    """One channel of log-mel values, 64 bins x 128 frames, to 8 x 16 x 8."""
-    return _autoencoder(channels=1, widths=(16, 32, 48, 64), latents=8)
+    """One channel of log-mel values, 64 bins x 128 frames, to 8 x 16 x 16."""
+    return _autoencoder(channels=1, widths=(24, 32, 48, 64), latents=16)
 
 
 def _autoencoder(channels: int, widths: tuple[int, ...], latents: int) -> AutoencoderKL:

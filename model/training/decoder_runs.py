@@ -27,14 +27,14 @@ from heliograph.model.training.loop import Outcome, Schedule, averaged, fit, rng
 SEED = 7
 SCHEDULES: Mapping[str, Schedule] = {
     "image-vae": Schedule(1300, 2e-3, warmup=50, ema=0.995, weight_decay=0.0),
-    "objects": Schedule(2400, 6e-4, ema=0.998),
-    "scenes": Schedule(2000, 4e-4, ema=0.998),
-    "motion": Schedule(600, 6e-4, warmup=50, ema=0.99),
-    "audio-vae": Schedule(700, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "objects": Schedule(10_000, 6e-4, ema=0.998),
+    "scenes": Schedule(6000, 4e-4, ema=0.998),
+    "motion": Schedule(1000, 6e-4, warmup=50, ema=0.99),
+    "audio-vae": Schedule(3000, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(1500, 8e-4, ema=0.995),
 }
 BATCH = {"image-vae": 32, "objects": 16, "scenes": 16, "motion": 4, "audio-vae": 8, "sounds": 32}
-BANK = {"objects": 14_000, "scenes": 12_000, "motion": 1_800, "sounds": 3_000}
+BANK = {"objects": 14_000, "scenes": 12_000, "motion": 1_000, "sounds": 3_000}
 """How many latents each bank holds."""
 
 
@@ -97,7 +97,7 @@ def bank(work: Path, name: str) -> Bank:
 
 def train_objects(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The picture decoder on single objects of 32x32 pixels."""
-    words, unet = _fresh(4, (16, 16))
+    words, unet = _fresh(decoders.picture_unet)
     banks = [(bank(work, "objects"), 1.0)]
     return fit({"words": words, "unet": unet},
                decoders.batches(banks, BATCH["objects"], SEED),
@@ -107,7 +107,7 @@ def train_objects(work: Path, schedule: Schedule, seconds: float | None) -> Outc
 
 def train_scenes(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The picture decoder on whole scenes, and on films' frames with their captions."""
-    words, unet = _fresh(4, (16, 16))
+    words, unet = _fresh(decoders.picture_unet)
     averaged(work / "objects", {"words": words, "unet": unet})
     banks = [
         (bank(work, "scenes"), 0.7),
@@ -134,7 +134,7 @@ def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outco
 
 def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The sound decoder."""
-    words, unet = _fresh(*_SOUND)
+    words, unet = _fresh(decoders.sound_unet)
     banks = [(bank(work, "sounds"), 1.0)]
     return fit({"words": words, "unet": unet},
                decoders.batches(banks, BATCH["sounds"], SEED),
@@ -171,7 +171,7 @@ def film_decoder(work: Path) -> DiffusionDecoder:
 
 def sound_decoder(work: Path) -> DiffusionDecoder:
     """The sound decoder as far as it is trained."""
-    words, unet = _fresh(*_SOUND)
+    words, unet = _fresh(decoders.sound_unet)
     averaged(work / "sounds", {"words": words, "unet": unet})
     return decoders.sound_decoder(
         audio_vae(work),
@@ -180,20 +180,18 @@ def sound_decoder(work: Path) -> DiffusionDecoder:
     )
 
 
-_SOUND = (8, (8, 16))
-"""Channels and size of a sound's latents."""
-
-
-def _fresh(channels: int, size: tuple[int, int]) -> tuple[CLIPTextModel, UNet2DConditionModel]:
+def _fresh(
+    make: Callable[[], UNet2DConditionModel],
+) -> tuple[CLIPTextModel, UNet2DConditionModel]:
     torch.manual_seed(SEED)
     words = decoders.text_encoder(len(decoders.caption_tokenizer()))
-    unet = decoders.unet(channels, size).to(memory_format=torch.channels_last)
+    unet = make().to(memory_format=torch.channels_last)
     return words, unet
 
 
 def _drawing(work: Path) -> tuple[CLIPTextModel, UNet2DConditionModel]:
     """The newest picture decoder of the work directory, frozen."""
-    words, unet = _fresh(4, (16, 16))
+    words, unet = _fresh(decoders.picture_unet)
     for run in ("scenes", "objects"):
         if (work / run / "last.safetensors").exists():
             averaged(work / run, {"words": words, "unet": unet})
