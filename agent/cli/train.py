@@ -60,40 +60,26 @@ def parts(
         _run(part, work, preset, minutes, steps, threads)
 
 
-@app.command()
-def encode(
-    work: Work = None,
-    preset: PresetName = "primer",
-    minutes: Minutes = None,
-    steps: Steps = None,
-    threads: Threads = None,
-) -> None:
-    """Stage 1, encoding-side alignment: only the input projections."""
-    _run("encode", work, preset, minutes, steps, threads)
+def _stage(name: str, text: str) -> None:
+    """Register one stage; the three take the same options."""
+
+    @app.command(name, help=text)
+    def stage(
+        work: Work = None,
+        preset: PresetName = "primer",
+        minutes: Minutes = None,
+        steps: Steps = None,
+        threads: Threads = None,
+    ) -> None:
+        _run(name, work, preset, minutes, steps, threads)
 
 
-@app.command()
-def decode(
-    work: Work = None,
-    preset: PresetName = "primer",
-    minutes: Minutes = None,
-    steps: Steps = None,
-    threads: Threads = None,
-) -> None:
-    """Stage 2, decoding-side alignment: only the output projections and the new token rows."""
-    _run("decode", work, preset, minutes, steps, threads)
-
-
-@app.command()
-def instruct(
-    work: Work = None,
-    preset: PresetName = "primer",
-    minutes: Minutes = None,
-    steps: Steps = None,
-    threads: Threads = None,
-) -> None:
-    """Stage 3, MosIT: LoRA and every projection."""
-    _run("instruct", work, preset, minutes, steps, threads)
+_stage("encode", "Stage 1, encoding-side alignment: only the input projections.")
+_stage(
+    "decode",
+    "Stage 2, decoding-side alignment: only the output projections and the new token rows.",
+)
+_stage("instruct", "Stage 3, MosIT: LoRA and every projection.")
 
 
 @app.command()
