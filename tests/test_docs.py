@@ -1,9 +1,10 @@
 """The examples of the README and of docs/ run, and what these pages point to is there.
 
 Each page is one session in an empty directory of its own that holds a link to
-``examples/``; where no weights are bundled, a tiny core of the same classes answers: its Python blocks share their names, and the ``$ heliograph …`` lines of its
-console blocks are run by the shell. Other commands (git, make, pip) are not run, and
-neither is a block whose info string has the word ``no-run``.
+``examples/``; where no weights are bundled, a tiny core of the same classes answers. Its
+Python blocks share their names, and the ``$ heliograph …`` lines of its console blocks are
+run by the shell. Other commands (git, make, pip) are not run, and neither is a block whose
+info string has the word ``no-run``.
 """
 
 from __future__ import annotations
