@@ -58,11 +58,11 @@ class Batches:
 
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
-    "encoders": Schedule(800, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
-    "language": Schedule(2000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
-    "encode": Schedule(1000, 1.5e-3, warmup=50, ema=0.99),
-    "decode": Schedule(1000, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
-    "instruct": Schedule(800, 6e-4, warmup=50, ema=0.99, weight_decay=0.0),
+    "encoders": Schedule(2000, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
+    "language": Schedule(3600, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "encode": Schedule(3000, 1.5e-3, warmup=50, ema=0.99),
+    "decode": Schedule(1500, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "instruct": Schedule(2000, 6e-4, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.09,
