@@ -121,7 +121,9 @@ class Signal:
 
         tensors = {"hidden": self.hidden.cpu(), "embeddings": self.embeddings.cpu()}
         tensors = {name: tensor.detach().clone() for name, tensor in tensors.items()}
-        return save(tensors, {"modality": self.modality, "caption": self.caption})
+        # One entry: safetensors writes several in no fixed order, and the hash would change.
+        words = json.dumps({"modality": self.modality, "caption": self.caption})
+        return save(tensors, {"signal": words})
 
     @staticmethod
     def from_safetensors(data: bytes) -> Signal:
@@ -136,10 +138,10 @@ class Signal:
         try:
             tensors = load(data)
             size = int.from_bytes(data[:8], "little")  # a safetensors file starts with its header
-            header = json.loads(data[8 : 8 + size])["__metadata__"]
+            header = json.loads(json.loads(data[8 : 8 + size])["__metadata__"]["signal"])
             modality = next(m for m in MODALITIES if m == header["modality"])
             return Signal(modality, header["caption"], tensors["hidden"], tensors["embeddings"])
-        except (SafetensorError, ValueError, KeyError, StopIteration) as error:
+        except (SafetensorError, ValueError, KeyError, TypeError, StopIteration) as error:
             raise InputError("These bytes are not a signal in safetensors format.") from error
 
 
