@@ -66,18 +66,19 @@ def train_audio_vae(work: Path, schedule: Schedule, seconds: float | None) -> Ou
 
 def image_vae(work: Path) -> AutoencoderKL:
     """The picture autoencoder as far as it is trained, frozen, its scale set."""
-    vae = vaes.picture_autoencoder()
-    averaged(work / "image-vae", {"autoencoder": vae})
-    source = latents.scenes(SEED + 1)()
-    vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
-    return decoders.frozen(vae)
+    return _trained_vae(work / "image-vae", vaes.picture_autoencoder(), latents.scenes(SEED + 1))
 
 
 def audio_vae(work: Path) -> AutoencoderKL:
     """The spectrogram autoencoder as far as it is trained, frozen, its scale set."""
-    vae = vaes.spectrogram_autoencoder()
-    averaged(work / "audio-vae", {"autoencoder": vae})
-    source = latents.heard(SEED + 1)()
+    return _trained_vae(work / "audio-vae", vaes.spectrogram_autoencoder(), latents.heard(SEED + 1))
+
+
+def _trained_vae(
+    run: Path, vae: AutoencoderKL, examples: Callable[[], latents.Examples]
+) -> AutoencoderKL:
+    averaged(run, {"autoencoder": vae})
+    source = examples()
     vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
     return decoders.frozen(vae)
 
