@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from heliograph.model.checkpoint import check_folder, read_json, write_json
+from heliograph.model.decoders.motion import animated
 from heliograph.model.decoders.quiet import quiet
 from heliograph.model.decoders.recipes import Recipe, recipe
 from heliograph.model.errors import Cancelled, WeightsError
@@ -176,17 +177,16 @@ class DiffusionDecoder:
         else:
             name = str(read_json(directory / "model_index.json").get("_class_name"))
         known = recipe(name)
-        load = _load if settings.base is None else _load_over_base
-        return cls(load(directory, name, known, settings, dtype), settings)
+        if settings.base is None:
+            return cls(_load(directory, name, known, dtype), settings)
+        return cls(_load_over_base(directory, name, settings.base, dtype), settings)
 
 
 def _cast(part: Any, dtype: torch.dtype) -> Any:
     return copy.deepcopy(part).to(dtype=dtype) if isinstance(part, nn.Module) else part
 
 
-def _load(
-    directory: Path, name: str, known: Recipe, settings: DecoderSettings, dtype: torch.dtype
-) -> Any:
+def _load(directory: Path, name: str, known: Recipe, dtype: torch.dtype) -> Any:
     index = read_json(directory / "model_index.json")
     for part in index:
         folder = directory / part
@@ -203,26 +203,19 @@ def _load(
         )
 
 
-def _load_over_base(
-    directory: Path, name: str, known: Recipe, settings: DecoderSettings, dtype: torch.dtype
-) -> Any:
-    assert settings.base is not None
-    base = DiffusionDecoder.from_pretrained(directory.parent / settings.base, dtype).pipeline
+def _load_over_base(directory: Path, name: str, shared: str, dtype: torch.dtype) -> Any:
+    if name != "AnimateDiffPipeline":
+        raise WeightsError(f"{directory} names a base, which a {name} can't have.")
+    base = DiffusionDecoder.from_pretrained(directory.parent / shared, dtype).pipeline
     check_folder(directory / "motion_adapter", "config.json")
     with quiet(), _one_sentence(directory):
         from diffusers import MotionAdapter
 
-        pipeline = getattr(importlib.import_module(known.module), name)
-        return pipeline(
-            vae=base.vae,
-            text_encoder=base.text_encoder,
-            tokenizer=base.tokenizer,
-            unet=base.unet,
-            motion_adapter=MotionAdapter.from_pretrained(
-                directory / "motion_adapter", dtype=dtype, use_safetensors=True
-            ),
-            scheduler=type(base.scheduler).from_pretrained(directory / "scheduler"),
+        adapter = MotionAdapter.from_pretrained(
+            directory / "motion_adapter", dtype=dtype, use_safetensors=True
         )
+        scheduler = type(base.scheduler).from_pretrained(directory / "scheduler")
+        return animated(base, adapter, scheduler)
 
 
 class _one_sentence:

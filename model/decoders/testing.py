@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from diffusers import (
-    AnimateDiffPipeline,
     AutoencoderKL,
     DDIMScheduler,
     MotionAdapter,
@@ -20,6 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from heliograph.model.decoders.adapter import DecoderSettings, DiffusionDecoder
+from heliograph.model.decoders.motion import animated
 from heliograph.model.decoders.spectrogram import RATE, SpectrogramPipeline
 
 WIDTH, LENGTH = 16, 6
@@ -48,7 +48,6 @@ def small_sounds(seed: int = 1) -> DiffusionDecoder:
 
 def small_films(pictures: DiffusionDecoder, seed: int = 2) -> DiffusionDecoder:
     """A motion adapter on a picture decoder: films of four frames in two steps."""
-    base: Any = pictures.pipeline
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         adapter = MotionAdapter(
@@ -59,14 +58,7 @@ def small_films(pictures: DiffusionDecoder, seed: int = 2) -> DiffusionDecoder:
             motion_norm_num_groups=4,
             motion_max_seq_length=8,
         )
-    pipeline = AnimateDiffPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        motion_adapter=adapter,
-        scheduler=_scheduler(),
-    )
+    pipeline = animated(pictures.pipeline, adapter, _scheduler())
     call = {"height": SIDE, "width": SIDE, "num_frames": FRAMES}
     return DiffusionDecoder(pipeline, DecoderSettings(2, 3.0, call, {"fps": 8}, base="image"))
 

@@ -9,7 +9,7 @@ reads what the ones before it left there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -92,18 +92,15 @@ def bank(work: Path, name: str) -> Bank:
         "sounds": latents.heard,
     }[name](SEED + 2)
     file = work / f"{name}.latents.safetensors"
-    vae = audio_vae(work) if name == "sounds" else image_vae(work)
-    return latents.build(file, vae, examples, BANK[name])
+    vae = audio_vae if name == "sounds" else image_vae
+    return latents.build(file, lambda: vae(work), examples, BANK[name])
 
 
 def train_objects(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The picture decoder on single objects of 32x32 pixels."""
-    words, unet = _fresh(decoders.picture_unet)
+    drawing = _fresh(decoders.picture_unet)
     banks = [(bank(work, "objects"), 1.0)]
-    return fit({"words": words, "unet": unet},
-               decoders.batches(banks, BATCH["objects"], SEED),
-               decoders.diffusion_loss(unet, words), schedule, work / "objects",
-               title="picture decoder: objects", seconds=seconds)  # fmt: skip
+    return _fit("objects", "picture decoder: objects", drawing, banks, work, schedule, seconds)
 
 
 def train_scenes(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
@@ -115,10 +112,31 @@ def train_scenes(work: Path, schedule: Schedule, seconds: float | None) -> Outco
         (decoders.frames(bank(work, "motion")), 0.15),
         (bank(work, "objects"), 0.15),
     ]
+    drawing = (words, unet)
+    return _fit("scenes", "picture decoder: scenes", drawing, banks, work, schedule, seconds)
+
+
+def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The sound decoder."""
+    banks = [(bank(work, "sounds"), 1.0)]
+    playing = _fresh(decoders.sound_unet)
+    return _fit("sounds", "sound decoder", playing, banks, work, schedule, seconds)
+
+
+def _fit(
+    run: str,
+    title: str,
+    parts: tuple[CLIPTextModel, UNet2DConditionModel],
+    banks: Sequence[tuple[Bank, float]],
+    work: Path,
+    schedule: Schedule,
+    seconds: float | None,
+) -> Outcome:
+    """A text encoder and a denoiser together, on latents drawn from the banks."""
+    words, unet = parts
     return fit({"words": words, "unet": unet},
-               decoders.batches(banks, BATCH["scenes"], SEED + 1),
-               decoders.diffusion_loss(unet, words), schedule, work / "scenes",
-               title="picture decoder: scenes", seconds=seconds)  # fmt: skip
+               decoders.batches(banks, BATCH[run], SEED), decoders.diffusion_loss(unet, words),
+               schedule, work / run, title=title, seconds=seconds)  # fmt: skip
 
 
 def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
@@ -131,16 +149,6 @@ def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outco
                decoders.batches(banks, BATCH["motion"], SEED),
                decoders.diffusion_loss(moving, words), schedule, work / "motion",
                title="film decoder: motion", seconds=seconds)  # fmt: skip
-
-
-def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
-    """The sound decoder."""
-    words, unet = _fresh(decoders.sound_unet)
-    banks = [(bank(work, "sounds"), 1.0)]
-    return fit({"words": words, "unet": unet},
-               decoders.batches(banks, BATCH["sounds"], SEED),
-               decoders.diffusion_loss(unet, words), schedule, work / "sounds",
-               title="sound decoder", seconds=seconds)  # fmt: skip
 
 
 TRAININGS: Mapping[str, Callable[[Path, Schedule, float | None], Outcome]] = {

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from diffusers import (
-    AnimateDiffPipeline,
     AutoencoderKL,
     DDIMScheduler,
     MotionAdapter,
@@ -28,6 +26,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
 from heliograph.model.decoders import DecoderSettings, DiffusionDecoder
+from heliograph.model.decoders.motion import animated
 from heliograph.model.decoders.spectrogram import RATE, SpectrogramPipeline
 from heliograph.model.primer import films
 from heliograph.model.primer.scenes import caption, every_scene
@@ -237,15 +236,7 @@ def sound_decoder(
 
 def film_decoder(pictures: DiffusionDecoder, adapter: MotionAdapter) -> DiffusionDecoder:
     """A motion adapter on the picture decoder, as an ``AnimateDiffPipeline``."""
-    base: Any = pictures.pipeline
-    pipeline = AnimateDiffPipeline(
-        vae=base.vae,
-        text_encoder=base.text_encoder,
-        tokenizer=base.tokenizer,
-        unet=base.unet,
-        motion_adapter=adapter,
-        scheduler=scheduler(),
-    )
+    pipeline = animated(pictures.pipeline, adapter, scheduler())
     call = {"height": 64, "width": 64, "num_frames": films.FRAMES}
     settings = DecoderSettings(STEPS, GUIDANCE, call, {"fps": films.FPS}, base="image")
     return DiffusionDecoder(pipeline, settings)

@@ -58,9 +58,12 @@ Examples = Iterator[tuple[Tensor, str]]
 """What an autoencoder reads, (…, channels, H, W) in [-1, 1], and its caption."""
 
 
-def build(file: Path, vae: AutoencoderKL, examples: Callable[[], Examples], count: int) -> Bank:
+def build(
+    file: Path, vae: Callable[[], AutoencoderKL], examples: Callable[[], Examples], count: int
+) -> Bank:
     """Encode ``count`` examples into the file, or read the file where it is there."""
     if not file.exists():
+        encoder = vae()
         latents, captions = [], []
         chunk: list[Tensor] = []
         source = examples()
@@ -69,7 +72,7 @@ def build(file: Path, vae: AutoencoderKL, examples: Callable[[], Examples], coun
             chunk.append(x)
             captions.append(words)
             if len(chunk) == CHUNK or len(captions) == count:
-                latents.append(_encode(vae, torch.stack(chunk)))
+                latents.append(_encode(encoder, torch.stack(chunk)))
                 chunk = []
         partial = file.with_suffix(".partial")
         save_file({"latents": torch.cat(latents)}, partial, {"captions": json.dumps(captions)})
