@@ -48,13 +48,13 @@ _TASKS: Mapping[str, tuple[float, Callable[[Teller], list[Turn]]]] = {
     "describe_picture": (8, reading.describe_picture),
     "describe_sound": (6, reading.describe_sound),
     "describe_film": (6, reading.describe_film),
-    "describe_both": (2, reading.describe_both),
+    "describe_both": (3, reading.describe_both),
     "ask_what": (3, reading.ask_what),
     "ask_count": (3, reading.ask_count),
     "ask_where": (3, reading.ask_where),
     "ask_background": (2, reading.ask_background),
     "ask_size": (1.5, reading.ask_size),
-    "ask_yes_no": (4, reading.ask_yes_no),
+    "ask_yes_no": (5, reading.ask_yes_no),
     "ask_sound": (3, reading.ask_sound),
     "ask_film": (3, reading.ask_film),
     # making
@@ -75,9 +75,9 @@ _TASKS: Mapping[str, tuple[float, Callable[[Teller], list[Turn]]]] = {
     "edit_place": (2, making.edit_place),
     # talking
     "mix": (6, talking.mix),
-    "converse": (8, talking.converse),
+    "converse": (10, talking.converse),
     "translate": (5, _translate),
-    "calculate": (4, talking.calculate),
+    "calculate": (10, talking.calculate),
     "decline": (8, talking.decline),
     "greet": (2, talking.greet),
 }

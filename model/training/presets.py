@@ -45,11 +45,11 @@ class ProjectionSizes:
 class Batches:
     """How many examples a step sees."""
 
-    images: int = 28
+    images: int = 24
     """Pictures of an encoder step."""
     films: int = 4
-    sounds: int = 12
-    dialogues: int = 32
+    sounds: int = 4
+    dialogues: int = 16
     """Conversations of a step of the base language model."""
     encode: int = 24
     decode: int = 32
@@ -58,8 +58,8 @@ class Batches:
 
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
-    "encoders": Schedule(2000, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
-    "language": Schedule(3600, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "encoders": Schedule(3500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
+    "language": Schedule(9000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
     "encode": Schedule(3000, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(1500, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "instruct": Schedule(2000, 6e-4, warmup=50, ema=0.99, weight_decay=0.0),
