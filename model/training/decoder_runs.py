@@ -30,10 +30,12 @@ SCHEDULES: Mapping[str, Schedule] = {
     "objects": Schedule(10_000, 6e-4, ema=0.998),
     "scenes": Schedule(6000, 4e-4, ema=0.998),
     "motion": Schedule(1000, 6e-4, warmup=50, ema=0.99),
-    "audio-vae": Schedule(3000, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "audio-vae": Schedule(2000, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(1500, 8e-4, ema=0.995),
 }
 BATCH = {"image-vae": 32, "objects": 16, "scenes": 16, "motion": 4, "audio-vae": 8, "sounds": 32}
+WINDOW = 64
+"""Frames of a spectrogram, one second, that a step of its autoencoder sees."""
 BANK = {"objects": 14_000, "scenes": 12_000, "motion": 1_000, "sounds": 3_000}
 """How many latents each bank holds."""
 
@@ -56,8 +58,10 @@ def train_audio_vae(work: Path, schedule: Schedule, seconds: float | None) -> Ou
     pool = torch.stack([next(source)[0] for _ in range(600)])  # (600, 1, 64, 128)
 
     def batch(step: int) -> Tensor:
-        rows = rng(SEED, step).choices(range(len(pool)), k=BATCH["audio-vae"])
-        return pool[rows]
+        chance = rng(SEED, step)
+        rows = chance.choices(range(len(pool)), k=BATCH["audio-vae"])
+        start = chance.randrange(pool.shape[-1] - WINDOW + 1)
+        return pool[rows, ..., start : start + WINDOW]
 
     loss = vaes.autoencoder_loss(vae, lean=1.0)
     return fit({"autoencoder": vae}, batch, loss, schedule, work / "audio-vae",
