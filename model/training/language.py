@@ -13,7 +13,8 @@ Shape legend: k runs of n tokens, W the model's width, L words of a caption.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +26,8 @@ from heliograph.model.core import AnyToAny
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Modality
 from heliograph.model.primer import dialogues
+from heliograph.model.primer.dialogues import Dialogue, Turn
+from heliograph.model.primer.vocabulary import LANGUAGES, Language
 from heliograph.model.training.conversations import batches_of, length_in, worded
 from heliograph.model.training.decoders import LENGTH, caption_tokenizer
 from heliograph.model.training.loop import Losses
@@ -54,10 +57,44 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
     return LanguageModel(LlamaForCausalLM(config), copy.deepcopy(tokenizer))
 
 
+COPIES = 0.1
+"""Share of the conversations that only repeat."""
+HARD, HARDER = ("calculate", "ask_yes_no", "describe_both", "edit_object", "mix"), 0.4
+"""Tasks that take copying, comparing or telling two things apart, and the share of the
+conversations that is theirs alone, in equal parts, beyond what their weights give them."""
+REPEAT: Mapping[Language, str] = {"en": "Repeat: ", "fr": "Répète : ", "ar": "كرّر: "}
+
+
 def conversations(language: LanguageModel, size: int, seed: int) -> Callable[[int], Batch]:
-    """The batches of each step: all tasks by their weights, in all languages."""
-    drawn = batches_of(dialogues.sample, length_in(language), size, seed)
+    """The batches of each step: all tasks in all languages, the hard ones more often, and copies.
+
+    The world's tasks hardly ask to copy anything token by token, so a model trained on them
+    alone guesses the digits of a sum. Repeating numbers and signs lets induction heads form
+    (Olsson et al. 2022, arXiv 2209.11895).
+    """
+
+    def draw(chance: random.Random) -> Dialogue:
+        kind = chance.random()
+        if kind < COPIES:
+            return copied(chance)
+        hard = kind < COPIES + HARDER
+        return dialogues.sample(chance, tasks=[chance.choice(HARD)] if hard else None)
+
+    drawn = batches_of(draw, length_in(language), size, seed)
     return lambda step: worded(language, drawn(step))
+
+
+def copied(chance: random.Random) -> Dialogue:
+    """Numbers and signs to repeat as they are."""
+    space = chance.choice(("", " "))
+    numbers = [
+        str(chance.randrange(10 ** chance.randint(1, 4))) for _ in range(chance.randint(2, 6))
+    ]
+    text = numbers[0]
+    for number in numbers[1:]:
+        text += f"{space}{chance.choice('+-*/')}{space}{number}"
+    spoken = chance.choice(LANGUAGES)
+    return Dialogue("repeat", spoken, (Turn((REPEAT[spoken] + text,), (text,)),))
 
 
 class Recall(nn.Module):
