@@ -38,7 +38,7 @@ WIDTH, LENGTH = 128, 16
 UNCONDITIONAL = 0.1
 """Share of the captions that are left out, for classifier-free guidance."""
 MIN_SNR = 5.0
-STEPS, GUIDANCE = 20, 3.0
+STEPS, GUIDANCE = 10, 3.0
 
 
 def caption_tokenizer() -> PreTrainedTokenizerFast:

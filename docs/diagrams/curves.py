@@ -1,0 +1,71 @@
+"""Draws the loss of every training of a work directory: ``curves.svg`` beside this file.
+
+pip install -e '.[docs]'
+python docs/diagrams/curves.py ~/.cache/heliograph/train
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+
+RUNS = {
+    "image-vae": "picture autoencoder",
+    "objects": "picture decoder: objects",
+    "scenes": "picture decoder: scenes",
+    "motion": "film decoder: motion",
+    "audio-vae": "sound autoencoder",
+    "sounds": "sound decoder",
+    "encoders": "encoders",
+    "language": "language model",
+    "encode": "stage 1",
+    "decode": "stage 2",
+    "instruct": "stage 3",
+}
+SMOOTHING = 0.9
+"""Decay of the running mean that the line shows; the dots are the losses as logged."""
+
+
+def losses(log: Path) -> tuple[list[int], list[float]]:
+    """Steps and losses of a run; a step that was done again after a stop counts once."""
+    with log.open() as file:
+        found = {int(row["step"]): float(row["loss"]) for row in csv.DictReader(file)}
+    return sorted(found), [found[step] for step in sorted(found)]
+
+
+def smooth(values: list[float]) -> list[float]:
+    """A running mean without the bias of its beginning."""
+    mean, weight, out = 0.0, 0.0, []
+    for value in values:
+        mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+        weight = SMOOTHING * weight + (1 - SMOOTHING)
+        out.append(mean / weight)
+    return out
+
+
+def main() -> None:
+    """Draw."""
+    work = Path(sys.argv[1])
+    # A fixed salt and no date: the same logs give the same file.
+    mpl.rcParams.update({"svg.hashsalt": "heliograph", "font.size": 8, "svg.fonttype": "none"})
+    figure, axes = plt.subplots(3, 4, figsize=(11, 6.4), layout="constrained")
+    for axis in axes.flat[len(RUNS) :]:
+        axis.set_axis_off()
+    for axis, (run, title) in zip(axes.flat, RUNS.items(), strict=False):
+        steps, values = losses(work / run / "log.csv")
+        axis.plot(steps, values, ".", markersize=1, color="#b8b8b8")
+        axis.plot(steps, smooth(values), color="#c2571a", linewidth=1.2)
+        axis.set(title=title, yscale="log")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.supxlabel("steps")
+    figure.supylabel("loss")
+    figure.savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()
