@@ -176,10 +176,12 @@ def _ids(tokenizer: PreTrainedTokenizerFast, captions: Sequence[str]) -> Tensor:
 
 
 def diffusion_loss(
-    denoiser: UNet2DConditionModel | UNetMotionModel, encoder: CLIPTextModel
+    denoiser: UNet2DConditionModel | UNetMotionModel,
+    encoder: CLIPTextModel,
+    most: float | None = MIN_SNR,
 ) -> Callable[[Latents, torch.Generator], Losses]:
     """Mean squared error of the velocity, weighed by min-SNR for v-prediction:
-    min(SNR, 5) / (SNR + 1)."""
+    min(SNR, ``most``) / (SNR + 1), or not at all with ``None``."""
     noises = scheduler()
     signal: Tensor = noises.alphas_cumprod  # (1000,)
 
@@ -199,11 +201,11 @@ def diffusion_loss(
             predicted = denoiser(noisy.transpose(1, 2), times, condition).sample.transpose(1, 2)
         else:
             predicted = denoiser(noisy, times, condition).sample
-        snr = signal[times] / (1 - signal[times])
-        weight = (
-            snr.clamp(max=MIN_SNR) / (snr + 1) + 0.02
-        )  # the last step has no signal, but counts
         error = (predicted - target).square().flatten(1).mean(1)
+        if most is None:
+            return {"loss": error.mean(), "error": error.mean()}
+        snr = signal[times] / (1 - signal[times])
+        weight = snr.clamp(max=most) / (snr + 1) + 0.02  # the last step has no signal, but counts
         return {"loss": (weight * error).mean(), "error": error.mean()}
 
     return loss
