@@ -6,12 +6,15 @@ send and the signals that answer them; the losses of both sides together.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 
 from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import Encoder
 from heliograph.model.primer import dialogues
+from heliograph.model.primer.dialogues import Dialogue
+from heliograph.model.training import encode
 from heliograph.model.training.conversations import Looker, batches_of, length_in
 from heliograph.model.training.decode import decode_loss
 from heliograph.model.training.stages import train_new_rows
@@ -20,10 +23,20 @@ instruct_loss = decode_loss
 """The same two losses: here media come in too, and LoRA trains."""
 
 
+READING, TASKS = 0.6, (*encode.TASKS, *("describe_picture",) * 4)
+"""Share of the conversations that are stage 1's alone, beyond those among all tasks, and which:
+what a model that knows the world in words has left to learn is to read media, pictures most."""
+
+
 def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:
-    """All tasks by their weights, media read by the encoder."""
+    """All tasks, those of reading more often, with media read by the encoder."""
     looker = Looker(encoder)
-    drawn = batches_of(dialogues.sample, length_in(core.language), size, seed)
+
+    def draw(chance: random.Random) -> Dialogue:
+        reading = chance.random() < READING
+        return dialogues.sample(chance, tasks=TASKS if reading else None)
+
+    drawn = batches_of(draw, length_in(core.language), size, seed)
     return lambda step: core.collate(looker.samples(drawn(step)))
 
 

@@ -59,22 +59,22 @@ class Batches:
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
     "encoders": Schedule(3500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
-    "language": Schedule(9000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "language": Schedule(12_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
     "encode": Schedule(3000, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(1500, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
-    "instruct": Schedule(2000, 6e-4, warmup=50, ema=0.99, weight_decay=0.0),
+    "instruct": Schedule(4400, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
-    "image-vae": 0.09,
-    "objects": 0.13,
-    "scenes": 0.15,
-    "motion": 0.10,
-    "audio-vae": 0.04,
-    "sounds": 0.08,
+    "image-vae": 0.07,
+    "objects": 0.18,
+    "scenes": 0.13,
+    "motion": 0.12,
+    "audio-vae": 0.05,
+    "sounds": 0.04,
     "encoders": 0.13,
-    "language": 0.14,
-    "encode": 0.05,
-    "decode": 0.04,
+    "language": 0.13,
+    "encode": 0.07,
+    "decode": 0.03,
     "instruct": 0.05,
 }
 
