@@ -28,11 +28,12 @@ class Ask:
     scene: Scene | None = None
 
 
-DOG = One("dog", "big", "top", "blue")  # none of these pictures and films was seen in training
+DRUM = One("drum", "big", "left", "blue")  # no picture or film here was seen in training
+DOG = One("dog", "big", "top", "blue")
 BELL = SoundOf("bell", count=3)
 CAR = Film("car", "moves right", "black")
 CONVERSATIONS: tuple[tuple[str, tuple[Ask, ...]], ...] = (
-    ("A picture in", (Ask("What is this?", DOG), Ask("And what does it sound like?"))),
+    ("A picture in", (Ask("Describe the picture.", DRUM), Ask("And what does it sound like?"))),
     ("A sound in", (Ask("What do you hear?", BELL),)),
     ("A film in", (Ask("What happens in this film?", CAR), Ask("Draw its last scene."))),
     (
@@ -41,14 +42,24 @@ CONVERSATIONS: tuple[tuple[str, tuple[Ask, ...]], ...] = (
             Ask("Draw a small cat on the left on a green background."),
             Ask("Now make it bigger."),
             Ask("Now on a blue background."),
-            Ask("And what does it sound like?"),
+            Ask("Describe it."),
         ),
     ),
     ("A sound out", (Ask("Play a bell, three times."),)),
     ("A film out", (Ask("Film a dog that moves left on a white background."),)),
-    ("Text, a picture and a sound in one answer", (Ask("Draw a cow, then play its sound."),)),
-    ("En français", (Ask("Qu'est-ce que c'est ?", DOG), Ask("Dessine deux pommes."))),
-    ("بالعربية", (Ask("ما هذا؟", DOG), Ask("ارسم قطة."))),
+    (
+        "A picture, a sound and a film in one answer",
+        (
+            Ask(
+                "First draw a small cat on the left, then play a drum, "
+                "then film a cat that moves up."
+            ),
+        ),
+    ),
+    ("En français, une image vue", (Ask("Décris l'image.", DOG),)),
+    ("En français, une image faite", (Ask("Dessine deux pommes sur un fond rose."),)),
+    ("بالعربية: صورة", (Ask("ماذا يوجد في هذه الصورة؟", DOG),)),
+    ("بالعربية: رسم", (Ask("ارسم قطة صغيرة على اليسار."),)),
     ("A tool", (Ask("What is 12 * 7?"),)),
     ("What it can't do", (Ask("Who wrote Hamlet?"),)),
 )

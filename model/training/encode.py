@@ -17,7 +17,11 @@ from heliograph.model.primer import dialogues
 from heliograph.model.training.conversations import Looker, batches_of, length_in
 from heliograph.model.training.loop import Losses
 
-TASKS = tuple(t for t in dialogues.TASKS if t.startswith(("describe_", "ask_")))
+TASKS = (
+    *(t for t in dialogues.TASKS if t.startswith(("describe_", "ask_"))),
+    *("describe_picture",) * 4,
+)
+"""Descriptions and questions; pictures described are half, since they come in most kinds."""
 
 
 def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:

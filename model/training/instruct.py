@@ -23,9 +23,9 @@ instruct_loss = decode_loss
 """The same two losses: here media come in too, and LoRA trains."""
 
 
-READING, TASKS = 0.6, (*encode.TASKS, *("describe_picture",) * 4)
-"""Share of the conversations that are stage 1's alone, beyond those among all tasks, and which:
-what a model that knows the world in words has left to learn is to read media, pictures most."""
+READING = 0.6
+"""Share of the conversations that are stage 1's alone, beyond those among all tasks: what a
+model that knows the world in words has left to learn is mostly to read media."""
 
 
 def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:
@@ -34,7 +34,7 @@ def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[
 
     def draw(chance: random.Random) -> Dialogue:
         reading = chance.random() < READING
-        return dialogues.sample(chance, tasks=TASKS if reading else None)
+        return dialogues.sample(chance, tasks=encode.TASKS if reading else None)
 
     drawn = batches_of(draw, length_in(core.language), size, seed)
     return lambda step: core.collate(looker.samples(drawn(step)))

@@ -60,9 +60,9 @@ class Batches:
 _SCHEDULES: Mapping[str, Schedule] = {
     "encoders": Schedule(3500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
     "language": Schedule(12_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
-    "encode": Schedule(3000, 1.5e-3, warmup=50, ema=0.99),
+    "encode": Schedule(5000, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(1500, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
-    "instruct": Schedule(4400, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "instruct": Schedule(3400, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.07,
