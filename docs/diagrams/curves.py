@@ -57,14 +57,14 @@ def main() -> None:
         axis.set_axis_off()
     for axis, (run, title) in zip(axes.flat, RUNS.items(), strict=False):
         steps, values = losses(work / run / "log.csv")
-        axis.plot(steps, values, ".", markersize=1, color="#b8b8b8")
+        axis.plot(steps, values, ".", markersize=1, color="#b8b8b8", rasterized=True)
         axis.plot(steps, smooth(values), color="#c2571a", linewidth=1.2)
         axis.set(title=title, yscale="log")
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("steps")
     figure.supylabel("loss")
-    figure.savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None})
+    figure.savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None}, dpi=150)
 
 
 if __name__ == "__main__":
