@@ -129,8 +129,7 @@ class Resampler(InputProjection):
         width = config.llm_width
         self.input_norm = nn.LayerNorm(config.encoder_width)
         self.input = nn.Linear(config.encoder_width, width)
-        # About as large as what is added to: at 0.02, places were learned long after things.
-        self.positions = nn.Parameter(torch.randn(config.encoder_tokens, width) * 0.5)
+        self.positions = nn.Parameter(torch.randn(config.encoder_tokens, width) * 0.02)
         self.medium_norm = nn.LayerNorm(width)
         self.queries = nn.Parameter(torch.randn(config.tokens, width) * width**-0.5)
         self.layers = nn.ModuleList(

@@ -412,7 +412,7 @@ def test_demo_shows_every_kind_of_turn_and_writes_the_page(
     assert shown == {"image", "audio", "video"}
     page = (tmp_path / "out" / "index.html").read_text()
     assert "l&#x27;image" in page and 'dir="rtl"' in page
-    assert len(list((tmp_path / "out" / "examples").iterdir())) == 3
+    assert len(list((tmp_path / "out" / "examples").iterdir())) == 4
     assert "The page is" in out
 
 

@@ -64,9 +64,9 @@ def test_batches_depend_on_the_step_alone() -> None:
 def test_a_bank_is_built_once(tmp_path: Path) -> None:
     vae = decoders.frozen(autoencoders.picture_autoencoder())
     file = tmp_path / "scenes.safetensors"
-    built = latents.build(file, vae, latents.scenes(1), 3)  # type: ignore[arg-type]
+    built = latents.build(file, lambda: vae, latents.scenes(1), 3)  # type: ignore[arg-type]
     written = file.stat().st_mtime_ns
-    again = latents.build(file, vae, latents.scenes(2), 3)  # type: ignore[arg-type]
+    again = latents.build(file, lambda: vae, latents.scenes(2), 3)  # type: ignore[arg-type]
     assert file.stat().st_mtime_ns == written and again.captions == built.captions
     assert built.latents.shape == (3, 4, 16, 16)
     assert all(parse(caption) for caption in built.captions)
