@@ -10,18 +10,15 @@
     assemble    the core directory, in half precision           core/
 
 Each training reads what the ones before it left, may be stopped at any time and goes on
-where it stopped: ``python -m heliograph.model.training.pipeline encoders --work DIR``.
+where it stopped: ``heliograph train parts encoders --work DIR``.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import DiffusionDecoder
@@ -29,7 +26,7 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Modality
 from heliograph.model.training import decode, decoder_runs, encode, instruct, parts, stages
 from heliograph.model.training.loop import Outcome, Schedule, averaged, fit
-from heliograph.model.training.presets import Preset, preset
+from heliograph.model.training.presets import Preset
 
 LARGEST_FILE = 16_000_000
 """Bytes that a file of the assembled core may have."""
@@ -231,34 +228,3 @@ def _core(
 
 def _trained(work: Path, *runs: str) -> list[str]:
     return [run for run in runs if (work / run / "last.safetensors").exists()]
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Run one training of a work directory, or all."""
-    parser = argparse.ArgumentParser(description="Run one training, or all.")
-    parser.add_argument("training", choices=["tokenizer", *TRAININGS, "assemble", "all"])
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--out", type=Path, help="the core directory, if not WORK/core")
-    parser.add_argument("--preset", default="primer")
-    parser.add_argument("--minutes", type=float)
-    parser.add_argument("--steps", type=int, help="length of the schedule, if not the preset's")
-    parser.add_argument("--threads", type=int, default=1)
-    chosen = parser.parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
-    torch.set_flush_denormal(True)  # Adam's moments of rows that are never seen get tiny
-    settings = preset(chosen.preset)
-    out = chosen.out or chosen.work / "core"
-    match chosen.training:
-        case "tokenizer":
-            print(f"{len(parts.tokenizer(chosen.work, settings))} tokens")
-        case "assemble":
-            assemble(chosen.work, settings, out)
-        case "all":
-            train_all(chosen.work, settings, out, chosen.minutes)
-        case name:
-            seconds = 60 * chosen.minutes if chosen.minutes else None
-            print(train(name, chosen.work, settings, seconds=seconds, steps=chosen.steps))
-
-
-if __name__ == "__main__":
-    main()
