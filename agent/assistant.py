@@ -34,6 +34,7 @@ from heliograph.model.parts import Media
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
+    from langgraph.types import StateSnapshot
 
     from heliograph.graphs.messages import Block
     from heliograph.graphs.steps import Core, Steps
@@ -247,12 +248,13 @@ class Assistant:
             loaded = time.perf_counter()
             self.steps.options.with_changes(options)  # refused here, before anything is kept
             blocks = self.prepare(question, files)
-            before = self.graph.get_state(_config(thread)).config["configurable"]
+            before = self.graph.get_state(_config(thread))
             first: float | None = None
-            for event in self._events(blocks, options, thread, cancelled):
+            for event in self._events(before, blocks, options, cancelled):
                 first = first or time.perf_counter()
                 yield event
-            forget_steps(self.graph.checkpointer, thread, before.get("checkpoint_id", ""))
+            last_id = before.config["configurable"].get("checkpoint_id", "")
+            forget_steps(self.graph.checkpointer, thread, last_id)
             ended = time.perf_counter()
             timing = Timing(
                 load_s=loaded - started,
@@ -263,16 +265,15 @@ class Assistant:
 
     def _events(
         self,
+        snapshot: StateSnapshot,
         blocks: list[Block],
         options: dict[str, Any],
-        thread: str,
         cancelled: Callable[[], bool],
     ) -> Iterator[TurnEvent]:
         from heliograph.agent.resuming import replay, settle
         from heliograph.graphs.turn import TurnContext, TurnState
 
-        config = _config(thread)
-        snapshot = self.graph.get_state(config)
+        config = _config(snapshot.config["configurable"]["thread_id"])
         question: TurnState | None = {"question": blocks, "options": options}
         if snapshot.next and snapshot.values.get("said"):
             values = snapshot.values

@@ -56,6 +56,12 @@ def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | Non
 
 def load_core(settings: Settings) -> Core:
     """The core in the directory of the settings."""
+    from heliograph.graphs.computing import computed
+
+    return computed(_load, settings)
+
+
+def _load(settings: Settings) -> Core:
     import torch
 
     from heliograph.model.core import AnyToAny

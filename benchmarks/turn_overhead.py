@@ -28,9 +28,11 @@ QUESTIONS = {
 def measure(settings: Settings) -> list[Figure]:
     """Time both on one core that has everything loaded."""
     from heliograph import agent
+    from heliograph.graphs.computing import computed
     from heliograph.model.core import AnyToAny
 
-    core = AnyToAny.from_pretrained(settings.weights)
+    # Both compute in one thread, or the thread pools of the one would slow down the other.
+    core = computed(AnyToAny.from_pretrained, settings.weights)
     figures = []
     with tempfile.TemporaryDirectory() as home:
         assistant = agent.Assistant(agent.Settings(home=Path(home)), core=core)
@@ -38,7 +40,7 @@ def measure(settings: Settings) -> list[Figure]:
             taken = seconds(
                 {
                     "turn": lambda question=question: assistant.invoke(question),  # type: ignore[misc]
-                    "by hand": lambda question=question: by_hand(core, question),  # type: ignore[misc]
+                    "by hand": lambda question=question: computed(by_hand, core, question),  # type: ignore[misc]
                 },
                 settings.repeats,
             )

@@ -1,30 +1,26 @@
-"""Runs decoders for turns: one decoding at a time for each modality.
+"""Runs decoders for turns.
 
 The graph decodes the signals of a turn in nodes of their own, side by side, so calls come
-from several threads; but a diffusers pipeline keeps the state of its scheduler, and can
-serve one thread only. Jobs that are handed over together (batch mode) are decoded
-together. What merely comes at the same time is not: batches differ in the last bits, and
-a seed must give the same bytes whoever else is served.
+from several threads; the computing of them is done one by one (``computing.py``), since a
+diffusers pipeline keeps the state of its scheduler. Jobs that are handed over together
+(batch mode) are decoded together. What merely comes at the same time is not: batches
+differ in the last bits, and a seed must give the same bytes whoever else is served.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from heliograph.model.errors import (
-    Cancelled,
-    MissingExtra,
-    StoreError,
-    WeightsError,
-)
-from heliograph.model.parts import MODALITIES, Media, Modality
+from heliograph.graphs.computing import computed
+from heliograph.model.errors import Cancelled, MissingExtra, StoreError, WeightsError
+from heliograph.model.parts import Media, Modality
 from heliograph.model.signals import Signal
 
 if TYPE_CHECKING:
     from heliograph.graphs.steps import Core
+    from heliograph.model.media import Clip
 
 TOGETHER: dict[Modality, int] = {"image": 8, "audio": 8, "video": 2}
 """How many media are decoded at once, bounded for the memory of a laptop."""
@@ -57,8 +53,6 @@ class Decoding:
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._loading = threading.Lock()
-        self._turns = {modality: threading.Lock() for modality in MODALITIES}
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Do the jobs, those of one kind together; each gets its media or its error.
@@ -72,11 +66,9 @@ class Decoding:
         for job in jobs:
             kinds.setdefault(job.kind, []).append(job)
         for same in kinds.values():
-            modality = same[0].signal.modality
-            size = TOGETHER[modality]
+            size = TOGETHER[same[0].signal.modality]
             for start in range(0, len(same), size):
-                with self._turns[modality]:
-                    self._decode(same[start : start + size])
+                self._decode(same[start : start + size])
 
     def _decode(self, group: list[Job]) -> None:
         """Try together, then those that have nothing each alone."""
@@ -96,13 +88,18 @@ class Decoding:
                 job.error = error
 
     def _media(self, group: list[Job]) -> list[Media]:
-        import torch
-
         from heliograph.model.media import write
 
+        clips = computed(self._clips, group)
+        return [
+            write(clip, caption=job.signal.caption) for clip, job in zip(clips, group, strict=True)
+        ]
+
+    def _clips(self, group: list[Job]) -> list[Clip]:
+        import torch
+
         first = group[0]
-        with self._loading:
-            decoder = self._core.decoder(first.signal.modality)
+        decoder = self._core.decoder(first.signal.modality)
         if first.condition == "signal":
             conditions = [self._core.condition(job.signal) for job in group]
             condition = torch.stack(conditions)  # (B, tokens, width)
@@ -113,7 +110,7 @@ class Decoding:
             for job in group:
                 job.progress(step, total)
 
-        clips = decoder.decode(
+        clips: list[Clip] = decoder.decode(
             condition,
             seeds=[job.seed for job in group],
             steps=first.steps,
@@ -121,6 +118,4 @@ class Decoding:
             progress=progress,
             cancelled=lambda: any(job.cancelled() for job in group),
         )
-        return [
-            write(clip, caption=job.signal.caption) for clip, job in zip(clips, group, strict=True)
-        ]
+        return clips

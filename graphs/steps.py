@@ -6,7 +6,7 @@ LangGraph's runtime. Every step takes a state and returns the fields that change
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ from langchain_core.messages import HumanMessage
 from langchain_core.tools import BaseTool
 
 from heliograph.graphs import events, messages
+from heliograph.graphs.computing import computed
 from heliograph.graphs.decoding import Decoding, Job
 from heliograph.graphs.features import Features
 from heliograph.graphs.messages import Block
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from heliograph.model.generation import GenerationOptions
 
 Emit = Callable[[events.TurnEvent], None]
+TOLD_EVERY_S = 0.03
+"""Words that come faster are passed on together: each event wakes the threads that stream,
+which a small model on the same cores would feel."""
 LIMIT_REACHED = "Error: no more tool calls are allowed in this turn."
 
 
@@ -76,8 +80,6 @@ class Steps:
 
     def __post_init__(self) -> None:
         self.decoding = Decoding(self.core)
-        # Two graphs of one process may think at once, but the core is one.
-        self._thinking = threading.Lock()
 
     def perceive(self, state: TurnState) -> TurnState:
         """Check the question and put its media into the store.
@@ -99,8 +101,7 @@ class Steps:
         question = [self._kept(block) for block in blocks]
         for block in question:
             if block["type"] != "text":  # encoded now, so that what can't be read fails here
-                with self._thinking:
-                    self.features.one(self.core, self.store.get_media(block))
+                computed(self.features.one, self.core, self.store.get_media(block))
         if not any(block["type"] != "text" or block["text"].strip() for block in question):
             raise InputError("The question is empty.")
         return {
@@ -133,7 +134,8 @@ class Steps:
         turns = [
             _Said(state, options.seed, self.store, row, emit) for row, state in enumerate(states)
         ]
-        with self._thinking:
+
+        def listen() -> None:
             features = self.features.of(self.core, conversations)
             stream = self.core.generate(
                 conversations, options.generation(), features=features, cancelled=cancelled
@@ -142,6 +144,8 @@ class Steps:
                 turns[event.row].take(event)
                 if isinstance(event, signals.End) and event.reason == "cancelled":
                     raise Cancelled("The answer was cancelled.")
+
+        computed(listen)
         updates: list[TurnState] = []
         for state, turn in zip(states, turns, strict=True):
             rounds = state["rounds"] + 1
@@ -249,6 +253,7 @@ class _Said:
         emit: Callable[[int, events.TurnEvent], None],
     ) -> None:
         self.said = list(state["said"])
+        self._held, self._told = "", 0.0
         self._turn, self._seed, self._store, self._row, self._emit = (
             state["question_id"],
             seed,
@@ -262,13 +267,17 @@ class _Said:
         return sum(item["type"] == "tool_call" for item in self.said)
 
     def take(self, event: signals.Event) -> None:
+        if not isinstance(event, signals.TextDelta):
+            self._pass_on()
         match event:
             case signals.TextDelta(text=text):
                 if self.said and self.said[-1]["type"] == "text":
                     self.said[-1] = {"type": "text", "text": self.said[-1]["text"] + text}
                 else:
                     self.said.append({"type": "text", "text": text})
-                self._emit(self._row, events.TextDelta(text))
+                self._held += text
+                if time.monotonic() - self._told >= TOLD_EVERY_S:
+                    self._pass_on()
             case signals.SignalStarted(modality=modality):
                 self._emit(self._row, events.SignalStarted(self._index, modality))
             case signals.SignalReady(signal=signal):
@@ -277,6 +286,11 @@ class _Said:
                 self._call(signal.modality, args)
             case signals.CallReady(call=call):
                 self._call(call.name, dict(call.args))
+
+    def _pass_on(self) -> None:
+        if self._held:
+            self._emit(self._row, events.TextDelta(self._held))
+            self._held, self._told = "", time.monotonic()
 
     def _call(self, name: str, args: dict[str, Any]) -> None:
         index = self._index
