@@ -75,6 +75,18 @@ def kinds(said: list[Any]) -> list[str]:
     return [type(event).__name__ for event in said]
 
 
+def test_words_that_come_fast_are_passed_on_together_and_whole(bench: Any) -> None:
+    text = "word " * 200
+    b = bench([text, Say("image", "a dog"), text])
+    heard = b.ask("Hi")
+    deltas = [e.text for e in heard if isinstance(e, events.TextDelta)]
+    assert "".join(deltas) == text * 2
+    assert len(deltas) < 200
+    started = next(i for i, e in enumerate(heard) if isinstance(e, events.SignalStarted))
+    before = [e.text for e in heard[:started] if isinstance(e, events.TextDelta)]
+    assert "".join(before) == text
+
+
 def test_words_alone(bench: Any) -> None:
     b = bench(["Hello there."])
     assert b.ask("Hi") == [events.TextDelta("Hello "), events.TextDelta("there.")]
