@@ -144,7 +144,7 @@ def _show(found: dict[str, Any]) -> None:
     from heliograph.model.evaluation.figures import Share
 
     table = Table("row", "cases", "right")
-    for part in ("rows", "pooled", "parts"):
+    for part in ("rows", "pooled", "foreign", "parts"):
         for row in found[part].values():
             if row["count"]:
                 share = Share(row["right"], row["count"])

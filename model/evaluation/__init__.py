@@ -1,6 +1,7 @@
 """Evaluation of a core on the primer world, row by row, without a person to judge.
 
     rows.py       what is asked: one row for each thing that the core is to be able to do
+    foreign.py    media as other people make them: other sizes and rates, noise, compression
     asking.py     lets the core answer, turn by turn, and its signals be decoded
     judging.py    holds an answer against the truth: order, words, captions, media
     ceilings.py   the parts alone: referees, autoencoders, decoders under their own captions

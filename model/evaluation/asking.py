@@ -19,6 +19,7 @@ from torch import Tensor
 from heliograph.model import media
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders.preprocess import stack
+from heliograph.model.evaluation.foreign import foreign
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.media import Clip
 from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
@@ -73,12 +74,15 @@ def answers(
     return said
 
 
-def clips_shown(dialogue: Dialogue) -> list[list[Clip]]:
-    """The media that the user sends, turn by turn."""
-    return [
-        [render(part.scene, part.seed) for part in turn.user if isinstance(part, Shown)]
-        for turn in dialogue.turns
-    ]
+def clips_shown(dialogue: Dialogue, change: str | None = None) -> list[list[Clip]]:
+    """The media that the user sends, turn by turn; ``change`` is one of ``foreign.CHANGES``."""
+
+    def clip(part: Shown) -> Clip:
+        if change is None:
+            return render(part.scene, part.seed)
+        return foreign(change, part.scene, part.seed)
+
+    return [[clip(p) for p in turn.user if isinstance(p, Shown)] for turn in dialogue.turns]
 
 
 def decode(

@@ -22,7 +22,7 @@ from heliograph.model.evaluation.ceilings import CEILINGS
 from heliograph.model.evaluation.figures import Share
 from heliograph.model.evaluation.grids import grid
 from heliograph.model.evaluation.judging import Verdict
-from heliograph.model.evaluation.rows import ROWS
+from heliograph.model.evaluation.rows import FOREIGN, ROWS
 from heliograph.model.evaluation.run import Outcome
 from heliograph.model.files import write_atomically
 
@@ -43,7 +43,7 @@ NOTE = (
     "Right is a case of which everything is right, in the attributes that the row names; the "
     "other columns tell its parts apart."
 )
-_TITLES = {r.name: r.title for r in ROWS} | {c.name: c.title for c in CEILINGS}
+_TITLES = {r.name: r.title for r in (*ROWS, *FOREIGN)} | {c.name: c.title for c in CEILINGS}
 
 
 def results(outcome: Outcome, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def results(outcome: Outcome, about: Mapping[str, Any]) -> dict[str, Any]:
         outcome: of the evaluation.
         about: what else is to be told, such as the folder of the weights.
     """
-    parts = {c.name for c in CEILINGS}
+    parts, foreign = {c.name for c in CEILINGS}, {r.name for r in FOREIGN}
     rows = {
         name: {
             "title": _TITLES[name],
@@ -67,8 +67,9 @@ def results(outcome: Outcome, about: Mapping[str, Any]) -> dict[str, Any]:
         **about,
         "complete": outcome.complete,
         "settings": asdict(outcome.settings),
-        "rows": {name: row for name, row in rows.items() if name not in parts},
+        "rows": {name: row for name, row in rows.items() if name not in parts | foreign},
         "pooled": figures.pooled(_of_rows(outcome)),
+        "foreign": {name: row for name, row in rows.items() if name in foreign},
         "parts": {name: row for name, row in rows.items() if name in parts},
     }
 
@@ -100,9 +101,10 @@ def write(outcome: Outcome, folder: Path, about: Mapping[str, Any]) -> dict[str,
 
 
 def table(found: Mapping[str, Any]) -> list[list[str]]:
-    """The table's lines under ``HEADS``; an empty line parts rows, pools and parts."""
+    """The table's lines under ``HEADS``; empty lines part rows, pools, other people's, parts."""
     lines = [_line(row) for row in found["rows"].values()]
     lines += [[], *(_line(row) for row in found["pooled"].values() if row["count"])]
+    lines += [[], *(_line(row) for row in found["foreign"].values())]
     lines += [[], *(_line(row) for row in found["parts"].values())]
     return lines
 

@@ -30,6 +30,8 @@ class Row:
     phrasings: Split = "held_out"
     share: float = 1.0
     """Of the number of cases, for rows that take long: a film costs as much as ten pictures."""
+    change: str | None = None
+    """How the media that are shown differ from those of training (``foreign.CHANGES``)."""
 
 
 QUESTIONS = ("ask_what", "ask_count", "ask_where", "ask_background", "ask_size", "ask_yes_no")
@@ -78,6 +80,33 @@ ROWS: tuple[Row, ...] = (
 their own (``figures.POOLS``)."""
 
 
+def _foreign(what: str, title: str, change: str) -> Row:
+    # Trained phrasings: what is asked here is whether the medium is understood.
+    return Row(
+        f"{what}-{change}",
+        f"{what}, {title}",
+        (f"describe_{what}",),
+        about=("object", "motion") if what == "film" else None,
+        phrasings="train",
+        change=change,
+    )
+
+
+FOREIGN: tuple[Row, ...] = (
+    _foreign("picture", "other sizes and shapes", "size"),
+    _foreign("picture", "JPEG of quality 60", "jpeg"),
+    _foreign("picture", "turned by up to 8 degrees", "turned"),
+    _foreign("picture", "on a textured background", "texture"),
+    _foreign("sound", "at 8, 22.05, 44.1 and 48 kHz", "rate"),
+    _foreign("sound", "in stereo", "stereo"),
+    _foreign("sound", "quiet", "quiet"),
+    _foreign("sound", "with noise", "noise"),
+    _foreign("film", "other sizes and shapes", "size"),
+    _foreign("film", "at 4, 12, 24 and 30 frames a second", "frame-rate"),
+)
+"""Someone else's media described; apart from the other rows, in the table and in its pools."""
+
+
 @dataclass(frozen=True)
 class Case:
     """One dialogue of a row."""
@@ -94,12 +123,12 @@ def chosen(names: tuple[str, ...] | None, ceilings: tuple[str, ...]) -> list[str
 
     Args:
         names: of rows or of ceilings.
-        ceilings: the names that are not in ``ROWS``.
+        ceilings: the names that are neither in ``ROWS`` nor in ``FOREIGN``.
 
     Raises:
         InputError: a name that there isn't.
     """
-    known = [*(row.name for row in ROWS), *ceilings]
+    known = [*(row.name for row in (*ROWS, *FOREIGN)), *ceilings]
     for name in names or ():
         if name not in known:
             raise InputError(f"There is no row {name!r}; there are {', '.join(known)}.")

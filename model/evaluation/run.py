@@ -18,7 +18,7 @@ from heliograph.model.evaluation.asking import Answer, Sent, answers, clips_show
 from heliograph.model.evaluation.ceilings import CEILINGS, Ceiling
 from heliograph.model.evaluation.grids import CELLS, Cell, case_cell, ceiling_cell
 from heliograph.model.evaluation.judging import Reading, Verdict, judge, look, paired, same
-from heliograph.model.evaluation.rows import ROWS, Case, Row, chosen, draw_case
+from heliograph.model.evaluation.rows import FOREIGN, ROWS, Case, Row, chosen, draw_case
 from heliograph.model.media import Clip
 from heliograph.model.primer import scenes
 from heliograph.model.primer.scenes import Scene
@@ -84,7 +84,7 @@ def evaluate(core: AnyToAny, settings: Settings, tell: Told = lambda *_: None) -
     if not settings.media:
         names = [name for name in names if all(name != c.name for c in CEILINGS)]
     outcome = Outcome(settings)
-    every: dict[str, Row | Ceiling] = {r.name: r for r in ROWS}
+    every: dict[str, Row | Ceiling] = {r.name: r for r in (*ROWS, *FOREIGN)}
     every |= {c.name: c for c in CEILINGS}
     try:
         with _referees(settings.workers if settings.media else 0) as pool:
@@ -126,7 +126,7 @@ def _cases(
     core: AnyToAny, row: Row, settings: Settings, pool: Executor | None, numbers: range
 ) -> Iterator[tuple[Verdict, Cell | None]]:
     cases = [draw_case(row, i, settings.seed) for i in numbers]
-    shown = [clips_shown(case.dialogue) for case in cases]
+    shown = [clips_shown(case.dialogue, row.change) for case in cases]
     said = answers(core, [case.dialogue for case in cases], shown)
     if settings.media:
         said = _decoded(core, cases, said, settings, pool)

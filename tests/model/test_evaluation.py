@@ -14,6 +14,7 @@ from PIL import Image as Pillow
 
 from heliograph.agent.cli import main
 from heliograph.agent.testing import Reply, Say, ScriptedCore
+from heliograph.model import media
 from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import testing as decoders
 from heliograph.model.encoders.config import ImageBindConfig
@@ -22,8 +23,8 @@ from heliograph.model.errors import InputError
 from heliograph.model.evaluation import report, run
 from heliograph.model.evaluation.asking import Answer, Came, Sent, answers, clips_shown, value
 from heliograph.model.evaluation.figures import Share, confusions, share, worst
-from heliograph.model.evaluation.judging import Verdict, judge, same
-from heliograph.model.evaluation.rows import ROWS, Case, Row, chosen, draw_case
+from heliograph.model.evaluation.judging import Verdict, judge, look, same
+from heliograph.model.evaluation.rows import FOREIGN, ROWS, Case, Row, chosen, draw_case
 from heliograph.model.evaluation.run import Settings
 from heliograph.model.media import Clip, Image
 from heliograph.model.parts import MODALITIES, Media, Modality, Text, ToolCall
@@ -224,6 +225,23 @@ def test_a_row_draws_what_training_never_saw(row: Row) -> None:
             assert not any(map(scenes.is_held_out, seen))
         if row.kind is not None:
             assert isinstance(made[-1], row.kind)
+
+
+@pytest.mark.parametrize("row", FOREIGN, ids=lambda row: row.name)
+def test_foreign_media_differ_and_show_the_same(row: Row) -> None:
+    """The referee reads in them what is to be seen, where it reads that size and rate."""
+    assert row.change is not None
+    read = 0
+    for i in range(6):
+        dialogue = draw_case(row, i, seed=5).dialogue
+        (ours,), (theirs,) = (clips_shown(dialogue, change)[0] for change in (None, row.change))
+        again = clips_shown(dialogue, row.change)[0][0]
+        a, b, c = (media.write(clip).data for clip in (ours, theirs, again))
+        assert b == c and a != b
+        scene = next(part.scene for part in dialogue.turns[0].user if isinstance(part, Shown))
+        read += same(scene, look(theirs))
+    if row.change in ("jpeg", "quiet", "stereo", "rate"):
+        assert read >= 5
 
 
 def test_rows_are_chosen_by_name() -> None:
