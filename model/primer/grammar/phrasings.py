@@ -20,6 +20,7 @@ from heliograph.model.primer.scenes import Split
 T = TypeVar("T")
 
 HELD_OUT_SHARE = 0.15
+_WORDS = re.compile(r"[^\s,.:;?!؟،]+")
 _ALTERNATIVES = re.compile(r"\{([^{}]*)\}")
 
 
@@ -52,10 +53,14 @@ def part(wordings: Iterable[str]) -> Parted[str]:
 def table(templates: Mapping[str, Sequence[str]]) -> dict[str, Parted[Template]]:
     """A whole language's table of intents, expanded and split.
 
-    A phrasing that several intents share is held out of all of them or of none.
+    A phrasing that several intents share is held out of all of them or of none, and none is
+    held out with a word that no phrasing of training has: nobody could know what it means.
     """
     every = {k: {p for t in lines for p in expand(t)} for k, lines in templates.items()}
     away = {_plain(p) for phrasings in every.values() for p in part(phrasings).held_out}
+    left = (p for phrasings in every.values() for p in phrasings if _plain(p) not in away)
+    known = {word for p in left for word in _words(p)}
+    away = {p for p in away if known.issuperset(_words(p))}
     return {
         intent: Parted(
             train=tuple(Template(p) for p in sorted(phrasings) if _plain(p) not in away),
@@ -67,6 +72,10 @@ def table(templates: Mapping[str, Sequence[str]]) -> dict[str, Parted[Template]]
 
 def _plain(phrasing: str) -> str:
     return phrasing.rstrip(" .!?؟")
+
+
+def _words(phrasing: str) -> list[str]:
+    return _WORDS.findall(phrasing)
 
 
 def _digest(phrasing: str) -> bytes:

@@ -55,9 +55,15 @@ def _question(t: Teller, scene: Scene, answer: str, intent: str, **slots: str) -
     return [turn(t.ask(t.shown(scene), t.say(intent, **slots)), t.answer(answer))]
 
 
-def _yes_no(t: Teller, scene: Scene, truth: bool, intent: str, **slots: str) -> list[Turn]:
-    question = t.say(intent, **slots)
-    return [turn(t.ask(t.shown(scene), question), t.reply("yes" if truth else "no"))]
+def _yes_no(
+    t: Teller, scene: Scene, truth: bool, fact: str, intent: str, **slots: str
+) -> list[Turn]:
+    """What is the case, then whether that is what was asked: "On the left. No."
+
+    In this order a model that speaks word by word compares what it has just said.
+    """
+    answer = f"{t.answer(fact)} {t.reply('yes' if truth else 'no')}"
+    return [turn(t.ask(t.shown(scene), t.say(intent, **slots)), answer)]
 
 
 def ask_what(t: Teller) -> list[Turn]:
@@ -113,12 +119,13 @@ def ask_yes_no(t: Teller) -> list[Turn]:
     kinds += {One: ["place", "size"], Several: ["count"], Pair: ["relation"]}[type(scene)]
     kind = t.rng.choice(kinds)
     if kind == "object":
-        there = (scene.first, scene.second) if isinstance(scene, Pair) else (scene.object,)
+        there = objects(scene)
         asked = t.rng.choice(there) if truth else t.object(lambda o: o.name not in there)
-        return _yes_no(t, scene, truth, "yes_object", object=n.a(asked))
+        return _yes_no(t, scene, truth, t.grammar.what(scene), "yes_object", object=n.a(asked))
     if kind == "background":
         colour = scene.background if truth else t.colour(but=scene.background)
-        return _yes_no(t, scene, truth, "yes_background", background=n.background(colour))
+        fact = n.background(scene.background)
+        return _yes_no(t, scene, truth, fact, "yes_background", background=n.background(colour))
     if isinstance(scene, One) and kind == "size":
         size: Size = scene.size if truth else "small" if scene.size == "big" else "big"
         slots = {
@@ -126,25 +133,26 @@ def ask_yes_no(t: Teller) -> list[Turn]:
             "size": n.size(scene.object, size),
             "sized": n.sized(scene.object, size),
         }
-        return _yes_no(t, scene, truth, "yes_size", **slots)
+        return _yes_no(t, scene, truth, n.size(scene.object, scene.size), "yes_size", **slots)
     if isinstance(scene, One):
         places = [p for p in PLACE_PHRASES if (p == scene.place) == truth]
         place = n.place(t.rng.choice(places))
         slots = {"the": n.the(scene.object), "object": n.a(scene.object), "place": place}
-        return _yes_no(t, scene, truth, "yes_place", **slots)
+        return _yes_no(t, scene, truth, n.place(scene.place), "yes_place", **slots)
     if isinstance(scene, Several):
         count = scene.count if truth else 5 - scene.count
-        counted = n.counted(scene.object, count)
-        return _yes_no(t, scene, truth, "yes_count", counted=counted)
+        fact, counted = n.counted(scene.object, scene.count), n.counted(scene.object, count)
+        return _yes_no(t, scene, truth, fact, "yes_count", counted=counted)
+    the = n.the(scene.second)
     relation = scene.relation
     if not truth:
         relation = t.rng.choice([r for r in OPPOSITES if r != relation])
     slots = {
         "the": n.the(scene.first),
         "object": n.a(scene.first),
-        "relation": n.relation(relation, n.the(scene.second)),
+        "relation": n.relation(relation, the),
     }
-    return _yes_no(t, scene, truth, "yes_relation", **slots)
+    return _yes_no(t, scene, truth, n.relation(scene.relation, the), "yes_relation", **slots)
 
 
 def ask_sound(t: Teller) -> list[Turn]:
@@ -156,7 +164,7 @@ def ask_sound(t: Teller) -> list[Turn]:
         return _question(t, scene, n.directions[scene.direction][0], "sound_direction")
     others = [s.name for s in load().sounds if s.name != scene.sound]
     asked = scene.sound if truth else t.rng.choice(others)
-    return _yes_no(t, scene, truth, "yes_sound", sound=n.sound(asked))
+    return _yes_no(t, scene, truth, n.sound(scene.sound), "yes_sound", sound=n.sound(asked))
 
 
 def ask_film(t: Teller) -> list[Turn]:
@@ -164,17 +172,17 @@ def ask_film(t: Teller) -> list[Turn]:
     kind = t.rng.choice(("what", "motion", "motion", "background", "yes_motion", "yes_filmed"))
     if kind == "yes_filmed":
         asked = scene.object if truth else t.object(lambda o: o.name != scene.object)
-        return _yes_no(t, scene, truth, kind, object=n.a(asked))
+        return _yes_no(t, scene, truth, n.a(scene.object), kind, object=n.a(asked))
+    doing = n.it(scene.object) + n.motion(scene.object, scene.motion)
     if kind == "yes_motion":
         others = [m for m in load().motions if (m == scene.motion) == truth]
         told = replace(scene, motion=t.rng.choice(others))
         slots = {"the": n.the(told.object), "motion": n.motion(told.object, told.motion)}
         slots["move"] = t.grammar.to_move(told, t.rng)
-        return _yes_no(t, scene, truth, kind, **slots)
+        return _yes_no(t, scene, truth, doing, kind, **slots)
     if kind == "what":
         return _question(t, scene, n.a(scene.object), "film_what")
     the = n.the(scene.object)
     if kind == "motion":
-        doing = n.it(scene.object) + n.motion(scene.object, scene.motion)
         return _question(t, scene, doing, "film_motion", the=the)
     return _question(t, scene, n.background(scene.background), "film_background", the=the)
