@@ -39,6 +39,8 @@ class MediaGroup:
     """(k, 1) long: the row of each."""
     columns: Tensor
     """(k, m) long: the positions of its projected tokens."""
+    captions: tuple[str, ...]
+    """What is known of each, for training; "" where nothing is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,6 +208,7 @@ def media_groups(
                 torch.stack([place.features for _, place in ours]).float(),  # (k, n, We)
                 torch.tensor([index for index, _ in ours]).unsqueeze(1),  # (k, 1)
                 starts.unsqueeze(1) + torch.arange(ours[0][1].length),  # (k, m)
+                tuple(place.caption for _, place in ours),
             )
         )
     return tuple(groups)

@@ -29,6 +29,8 @@ class Place:
     modality: Modality
     features: Tensor
     """(n, We): the encoder's tokens."""
+    caption: str
+    """What is known to be seen or heard, for training; "" else."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def build_row(
                 case Media() if speaks:
                     _add_span(row, language, part)
                 case Media():
-                    _add_medium(row, language, part.modality, look(part), length)
+                    _add_medium(row, language, part, look(part), length)
         # The answer's end is part of the answer; the next speaker's marker isn't.
         end = next((i + 1 for i, t in enumerate(after) if t in language.stop_ids), 0)
         row.add(after[:end], speaks)
@@ -132,12 +134,13 @@ def _add_span(row: Row, language: LanguageModel, media: Media) -> None:
 def _add_medium(
     row: Row,
     language: LanguageModel,
-    modality: Modality,
+    media: Media,
     features: Tensor,
     length: Callable[[Modality, int], int],
 ) -> None:
-    count = length(modality, features.shape[0])
+    count = length(media.modality, features.shape[0])
     row.add([language.table.media_open], False)
-    row.places.append(Place(len(row.ids), count, modality, features))
+    caption = media.caption or ""
+    row.places.append(Place(len(row.ids), count, media.modality, features, caption))
     row.add([language.pad] * count, False)
     row.add([language.table.media_close], False)

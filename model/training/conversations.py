@@ -8,12 +8,13 @@ tokens. Dialogues of about the same length share a batch.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from heliograph.model.batching import Batch, RunGroup, TrainingSample
+from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.language import LanguageModel
@@ -72,12 +73,21 @@ def shown(dialogue: Dialogue) -> list[Shown]:
     return [part for turn in dialogue.turns for part in turn.user if isinstance(part, Shown)]
 
 
-def worded_row(language: LanguageModel, dialogue: Dialogue) -> Row:
-    """A dialogue on text alone: ``<Img>a small dog …</Img>`` stands for the medium."""
+def slots(language: LanguageModel, caption: str, length: int) -> list[int]:
+    """A caption as the ``length`` ids that stand for its medium, padded behind."""
+    ids = language.encode_text(caption)[:length]
+    return ids + [language.pad] * (length - len(ids))
+
+
+def worded_row(language: LanguageModel, dialogue: Dialogue, lengths: Mapping[Modality, int]) -> Row:
+    """A dialogue on text alone: ``<Img>a small dog …</Img>`` stands for the medium.
+
+    It takes as many tokens as the embeddings of the medium will (``lengths``).
+    """
     row = build_row(
         language,
         messages(dialogue),
-        lambda media: torch.tensor(language.encode_text(media.caption or "")),
+        lambda media: torch.tensor(slots(language, media.caption or "", lengths[media.modality])),
         lambda modality, length: length,
         reply=False,
     )
@@ -86,14 +96,23 @@ def worded_row(language: LanguageModel, dialogue: Dialogue) -> Row:
     return row
 
 
-def length_in(language: LanguageModel) -> Callable[[Dialogue], int]:
-    """How many tokens a dialogue has in words, which is about what it has with media."""
-    return lambda dialogue: len(worded_row(language, dialogue).ids)
+def media_lengths(core: AnyToAny, encoder: Encoder) -> dict[Modality, int]:
+    """How many tokens stand for a medium of each modality that the encoder reads."""
+    return {m: core.media_length(m, encoder.tokens(m)) for m in encoder.modalities}
 
 
-def worded(language: LanguageModel, dialogues: Sequence[Dialogue]) -> Batch:
+def length_in(
+    language: LanguageModel, lengths: Mapping[Modality, int]
+) -> Callable[[Dialogue], int]:
+    """How many tokens a dialogue has."""
+    return lambda dialogue: len(worded_row(language, dialogue, lengths).ids)
+
+
+def worded(
+    language: LanguageModel, dialogues: Sequence[Dialogue], lengths: Mapping[Modality, int]
+) -> Batch:
     """A batch on text alone, cut at the end of the context."""
-    rows = [worded_row(language, dialogue) for dialogue in dialogues]
+    rows = [worded_row(language, dialogue, lengths) for dialogue in dialogues]
     longest = min(language.context, max(len(row.ids) for row in rows))
     ids = torch.full((len(rows), longest), language.pad)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)

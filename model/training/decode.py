@@ -30,8 +30,8 @@ def batches(core: AnyToAny, size: int, seed: int) -> Callable[[int], Batch]:
     def draw(chance: random.Random) -> Dialogue:
         return dialogues.sample(chance, tasks=TASKS)
 
-    drawn = batches_of(draw, length_in(core.language), size, seed)
-    return lambda step: worded(core.language, drawn(step))
+    drawn = batches_of(draw, length_in(core.language, {}), size, seed)
+    return lambda step: worded(core.language, drawn(step), {})
 
 
 def decode_loss(

@@ -7,20 +7,34 @@ send and the signals that answer them; the losses of both sides together.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+
+import torch
 
 from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import Encoder
+from heliograph.model.parts import Modality
 from heliograph.model.primer import dialogues
 from heliograph.model.primer.dialogues import Dialogue
 from heliograph.model.training import encode
-from heliograph.model.training.conversations import Looker, batches_of, length_in
+from heliograph.model.training.conversations import Looker, batches_of, length_in, media_lengths
 from heliograph.model.training.decode import decode_loss
-from heliograph.model.training.stages import train_new_rows
+from heliograph.model.training.loop import Losses
+from heliograph.model.training.stages import Conditioner, slot_loss, train_new_rows
 
-instruct_loss = decode_loss
-"""The same two losses: here media come in too, and LoRA trains."""
+
+def instruct_loss(
+    core: AnyToAny, conditioners: Mapping[Modality, Conditioner], weight: float
+) -> Callable[[Batch, torch.Generator], Losses]:
+    """The losses of stages 1 and 2: here media come in too, and LoRA trains."""
+    of_signals, of_media = decode_loss(core, conditioners, weight), slot_loss(core)
+
+    def loss(batch: Batch, generator: torch.Generator) -> Losses:
+        figures, slots = of_signals(batch, generator), of_media(batch)
+        return {**figures, "loss": figures["loss"] + slots, "slots": slots}
+
+    return loss
 
 
 READING = 0.6
@@ -36,7 +50,7 @@ def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[
         reading = chance.random() < READING
         return dialogues.sample(chance, tasks=encode.TASKS if reading else None)
 
-    drawn = batches_of(draw, length_in(core.language), size, seed)
+    drawn = batches_of(draw, length_in(core.language, media_lengths(core, encoder)), size, seed)
     return lambda step: core.collate(looker.samples(drawn(step)))
 
 

@@ -57,31 +57,57 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
     return LanguageModel(LlamaForCausalLM(config), copy.deepcopy(tokenizer))
 
 
-COPIES = 0.1
+COPIES = 0.04
 """Share of the conversations that only repeat."""
-HARD, HARDER = ("calculate", "ask_yes_no", "describe_both", "edit_object", "mix"), 0.4
-"""Tasks that take copying, comparing or telling two things apart, and the share of the
-conversations that is theirs alone, in equal parts, beyond what their weights give them."""
+FOCUS: Mapping[str, float] = {
+    "ask_yes_no": 4,
+    "ask_where": 3,
+    "ask_what": 2,
+    "ask_count": 2,
+    "ask_sound": 1.5,
+    "ask_film": 1.5,
+    "describe_both": 2,
+    "no_sound": 1,
+    "animate": 1,
+    "edit_object": 2,
+    "mix": 5,
+    "converse": 7,
+    "translate": 1.5,
+    "calculate": 1.5,
+}
+"""Tasks that take comparing, copying, or telling two things apart, by how often each comes
+up among the ``FOCUSED`` share of the conversations; the rest is of all tasks alike."""
+FOCUSED = 0.6
 REPEAT: Mapping[Language, str] = {"en": "Repeat: ", "fr": "Répète : ", "ar": "كرّر: "}
 
 
-def conversations(language: LanguageModel, size: int, seed: int) -> Callable[[int], Batch]:
+def conversations(
+    language: LanguageModel, lengths: Mapping[Modality, int], size: int, seed: int
+) -> Callable[[int], Batch]:
     """The batches of each step: all tasks in all languages, the hard ones more often, and copies.
 
     The world's tasks hardly ask to copy anything token by token, so a model trained on them
     alone guesses the digits of a sum. Repeating numbers and signs lets induction heads form
     (Olsson et al. 2022, arXiv 2209.11895).
+
+    Args:
+        language: what is trained.
+        lengths: tokens that stand for a medium, by modality.
+        size: conversations of a batch.
+        seed: of the whole training.
     """
 
     def draw(chance: random.Random) -> Dialogue:
         kind = chance.random()
         if kind < COPIES:
             return copied(chance)
-        hard = kind < COPIES + HARDER
-        return dialogues.sample(chance, tasks=[chance.choice(HARD)] if hard else None)
+        if kind < COPIES + FOCUSED:
+            task = chance.choices(list(FOCUS), list(FOCUS.values()))
+            return dialogues.sample(chance, tasks=task)
+        return dialogues.sample(chance)
 
-    drawn = batches_of(draw, length_in(language), size, seed)
-    return lambda step: worded(language, drawn(step))
+    drawn = batches_of(draw, length_in(language, lengths), size, seed)
+    return lambda step: worded(language, drawn(step), lengths)
 
 
 def copied(chance: random.Random) -> Dialogue:

@@ -65,7 +65,9 @@ def train_language(
     model, recall = _language(work, settings)
     return fit(
         {"language": model, "recall": recall},
-        conversations(model, settings.batches.dialogues, settings.seed),
+        conversations(
+            model, settings.projections.tokens, settings.batches.dialogues, settings.seed
+        ),
         language_loss(model, recall),
         schedule,
         work / "language",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.errors import InputError
+from heliograph.model.parts import Modality
 from heliograph.model.training.loop import Schedule
 
 
@@ -30,8 +31,11 @@ class LanguageSizes:
 class ProjectionSizes:
     """Sizes of the projections around the language model."""
 
-    tokens: Mapping[str, int] = field(default_factory=lambda: {"image": 8, "audio": 8, "video": 16})
-    """Embeddings of the language model for one medium, by modality."""
+    tokens: Mapping[Modality, int] = field(
+        default_factory=lambda: {"image": 12, "audio": 8, "video": 12}
+    )
+    """Embeddings of the language model for one medium, by modality: as many as the longest
+    caption has tokens."""
     input_layers: int = 2
     input_hidden: int = 256
     hidden: int = 128
@@ -58,8 +62,8 @@ class Batches:
 
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
-    "encoders": Schedule(3500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
-    "language": Schedule(12_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "encoders": Schedule(7500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
+    "language": Schedule(28_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
     "encode": Schedule(5000, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(1500, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "instruct": Schedule(3400, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),

@@ -12,13 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from heliograph.model.batching import Outputs
+from heliograph.model.batching import Batch, Outputs
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import Encoder
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.projections import InputProjectionConfig, OutputProjection
 from heliograph.model.signals import added_tokens
+from heliograph.model.training.conversations import slots
 from heliograph.model.training.presets import ProjectionSizes
 
 
@@ -92,6 +93,33 @@ def train_new_rows(language: LanguageModel) -> int:
         weight.requires_grad_(True)
         weight.register_hook(lambda gradient: gradient * kept)
     return len(ids) * embedding.shape[1]
+
+
+def slot_loss(core: AnyToAny) -> Callable[[Batch], Tensor]:
+    """How far projected media are from the words that tell what they show.
+
+    The base language model has read each medium as its caption, padded to the projection's
+    length (``conversations.worded_row``). So each projected token has one that it should be:
+    the distance to it, and the cross-entropy of finding it among all embeddings by distance.
+    Zero for a batch without media.
+    """
+    table = core.language.model.get_input_embeddings().weight.detach()  # (V, W)
+    squares = table.square().sum(-1)  # (V,)
+    spread = squares.mean()
+
+    def loss(batch: Batch) -> Tensor:
+        far: list[Tensor] = []
+        for group in batch.media:
+            projected = core.inputs[group.modality](group.features)  # (k, m, W)
+            length = projected.shape[1]
+            ids = torch.tensor([slots(core.language, c, length) for c in group.captions])  # (k, m)
+            # A token at its place among the embeddings is found with a margin of 12 nats.
+            logits = (projected @ table.T - squares / 2) * (12 / spread)  # (k, m, V)
+            far.append(F.cross_entropy(logits.flatten(0, 1), ids.flatten()))
+            far.append((projected - table[ids]).square().sum(-1).mean() / spread)
+        return torch.stack(far).sum() if far else torch.zeros(())
+
+    return loss
 
 
 def condition_loss(

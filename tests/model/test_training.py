@@ -19,7 +19,7 @@ from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
 from heliograph.model.signals import added_tokens
 from heliograph.model.training import decode, encode, instruct, pipeline, stages
 from heliograph.model.training import pairs as pairs_of
-from heliograph.model.training.conversations import Looker, batches_of, length_in, worded
+from heliograph.model.training.conversations import Looker, batches_of, length_in, slots, worded
 from heliograph.model.training.encoders import contrast
 from heliograph.model.training.language import Recall, conversations, fresh, language_loss
 from heliograph.model.training.loop import Schedule, fit, rng, share, trainable
@@ -51,6 +51,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+LENGTHS = {"image": 40, "audio": 20, "video": 40}
 
 
 @pytest.fixture(scope="module")
@@ -136,10 +139,10 @@ def test_a_stage_that_was_stopped_goes_on_to_the_same_loss(stage, words, encoder
 
 
 def test_a_batch_depends_on_its_step_alone(language):
-    batch = conversations(language, 3, 0)
+    batch = conversations(language, LENGTHS, 3, 0)
     for step in range(4):
         batch(step)
-    again = conversations(language, 3, 0)
+    again = conversations(language, LENGTHS, 3, 0)
     assert torch.equal(batch(9).ids, again(9).ids)
     assert not torch.equal(batch(9).ids, again(10).ids)
 
@@ -238,9 +241,10 @@ def test_the_condition_loss_reads_the_run_behind_the_media_before_it(core, encod
 
 
 def test_on_text_alone_a_medium_is_its_caption_between_the_markers(language):
-    batch = worded(language, [a_picture_before_a_signal()])
+    batch = worded(language, [a_picture_before_a_signal()], LENGTHS)
     text = language.tokenizer.decode(batch.ids[0])
-    assert f"<Img>{scenes.caption(DOG)}</Img>" in text
+    padding = language.tokenizer.pad_token
+    assert f"<Img>{scenes.caption(DOG)}{padding}" in text and f"{padding}</Img>" in text
     assert "[AUD0][AUD1]" in text.replace(" ", "")
     answer = language.tokenizer.decode(batch.targets)
     assert answer.startswith("Here it is:") and "Bye." in answer
@@ -253,7 +257,7 @@ def test_on_text_alone_a_medium_is_its_caption_between_the_markers(language):
 def test_the_base_model_learns_to_answer_and_to_recall(language, tmp_path):
     recall = Recall(language)
     loss = language_loss(language, recall)
-    batch = worded(language, [a_picture_before_a_signal()])
+    batch = worded(language, [a_picture_before_a_signal()], LENGTHS)
     first = {k: float(v.detach()) for k, v in loss(batch, torch.Generator()).items()}
     fit(
         {"language": language, "recall": recall},
@@ -268,8 +272,25 @@ def test_the_base_model_learns_to_answer_and_to_recall(language, tmp_path):
     assert last["words"] < first["words"] / 4 and last["recall"] < first["recall"] / 4
 
 
+def test_slots_are_the_captions_ids_at_the_projections_length(language):
+    caption = scenes.caption(DOG)
+    ids = language.encode_text(caption)
+    assert slots(language, caption, 3) == ids[:3]
+    assert slots(language, caption, len(ids) + 2) == [*ids, language.pad, language.pad]
+
+
+def test_the_slot_loss_is_small_where_media_are_read_as_their_captions(core, encoder):
+    sample = Looker(encoder).samples([a_picture_before_a_signal()])
+    batch = core.collate(sample)
+    far = float(stages.slot_loss(core)(batch))
+    ids = slots(core.language, scenes.caption(DOG), TINY.projections.tokens["image"])
+    read = core.language.embed(torch.tensor([ids]))
+    core.inputs["image"].forward = lambda features: read
+    assert float(stages.slot_loss(core)(batch)) < 0.2 < far
+
+
 def test_dialogues_of_a_batch_have_about_the_same_length(language):
-    length = length_in(language)
+    length = length_in(language, LENGTHS)
     drawn = batches_of(dialogues.sample, length, 8, 0)
     spread = [max(map(length, b)) - min(map(length, b)) for b in (drawn(i) for i in range(8))]
     everything = [length(d) for i in range(8) for d in drawn(i)]
