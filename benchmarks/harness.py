@@ -43,7 +43,7 @@ class Figure:
     benchmark: str
     name: str
     unit: str
-    """``x`` is a ratio, ``s`` are seconds, ``MB`` are 10^6 bytes."""
+    """``x`` is a ratio, ``s`` are seconds, ``MB`` are 10^6 bytes, "" is a share of 1."""
     median: float
     low: float
     high: float
@@ -169,7 +169,7 @@ def _cells(f: Figure) -> tuple[str, ...]:
     return (
         f.benchmark,
         f.name,
-        f"{f.median:.3g} {f.unit}",
+        f"{f.median:.3g} {f.unit}".rstrip(),
         f"{f.low:.3g}-{f.high:.3g}",
         str(f.samples),
         aim,
