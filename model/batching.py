@@ -148,6 +148,7 @@ def collate(
     language: LanguageModel,
     length: Callable[[Modality, int], int],
     samples: Sequence[TrainingSample],
+    captioned: bool = True,
 ) -> Batch:
     """Lay samples out as one batch.
 
@@ -155,11 +156,12 @@ def collate(
         language: whose tokenizer, template and signal table are used.
         length: how many tokens n features of a modality are projected to.
         samples: B of them.
+        captioned: the assistant says a caption before each signal run.
 
     Raises:
         InputError: features don't match the media, or a row is longer than the context.
     """
-    rows = [_row(language, length, sample) for sample in samples]
+    rows = [_row(language, length, sample, captioned) for sample in samples]
     longest = max(len(row.ids) for row in rows)
     if longest > language.context:
         raise InputError(
@@ -218,6 +220,7 @@ def _row(
     language: LanguageModel,
     length: Callable[[Modality, int], int],
     sample: TrainingSample,
+    captioned: bool,
 ) -> Row:
     left = iter(sample.features)
 
@@ -227,7 +230,7 @@ def _row(
             raise InputError("A training sample's features don't match its media.")
         return features
 
-    row = build_row(language, sample.messages, look, length, reply=False)
+    row = build_row(language, sample.messages, look, length, reply=False, captioned=captioned)
     if next(left, None) is not None:
         raise InputError("A training sample has more features than media.")
     return row

@@ -175,9 +175,9 @@ class AnyToAny(nn.Module):
 
     # --- training
 
-    def collate(self, samples: Sequence[TrainingSample]) -> Batch:
+    def collate(self, samples: Sequence[TrainingSample], captioned: bool = True) -> Batch:
         """Lay samples out as one batch; see ``batching.collate``."""
-        return collate(self.language, self.media_length, samples)
+        return collate(self.language, self.media_length, samples, captioned)
 
     def forward(self, batch: Batch) -> Outputs:
         """The teacher-forced pass of a training step.

@@ -64,6 +64,7 @@ def build_row(
     look: Callable[[Media], Tensor],
     length: Callable[[Modality, int], int],
     reply: bool,
+    captioned: bool = True,
 ) -> Row:
     """Lay a conversation out.
 
@@ -73,6 +74,7 @@ def build_row(
         look: gives a medium's features, (n, We); called in order of appearance.
         length: how many tokens n features of a modality are projected to.
         reply: end where the assistant is to speak.
+        captioned: put the caption into the spans of the assistant's media.
     """
     turns = [turn for message in messages for turn in _turns(message)]
     scaffold = language.scaffold([role for role, _ in turns], reply)
@@ -87,7 +89,7 @@ def build_row(
                 case ToolCall():
                     _add_call(row, language, part, speaks)
                 case Media() if speaks:
-                    _add_span(row, language, part)
+                    _add_span(row, language, part, captioned)
                 case Media():
                     _add_medium(row, language, part, look(part), length)
         # The answer's end is part of the answer; the next speaker's marker isn't.
@@ -122,10 +124,11 @@ def _add_call(row: Row, language: LanguageModel, call: ToolCall, learn: bool) ->
     row.add([table.call_open, *inner, table.call_close], learn)
 
 
-def _add_span(row: Row, language: LanguageModel, media: Media) -> None:
+def _add_span(row: Row, language: LanguageModel, media: Media, captioned: bool) -> None:
     run = language.table.runs[media.modality]
     caption = media.caption or ""
-    row.add([language.table.openers[media.modality], *language.encode_text(caption)], True)
+    said = language.encode_text(caption) if captioned else []
+    row.add([language.table.openers[media.modality], *said], True)
     row.runs.append(Run(len(row.ids), media.modality, caption))
     row.add(run[:1], True)
     row.add(run[1:], False)  # one valid continuation: nothing to learn

@@ -59,7 +59,8 @@ def load_encoder(directory: Path) -> Encoder:
     """Load the encoder in ``directory``, whichever kind its ``config.json`` names.
 
     ``"kind": "imagebind"`` is ours; a ``config.json`` with a ``model_type`` is a
-    checkpoint of transformers, ours or anybody's.
+    checkpoint of transformers, ours or anybody's. With ``"pooled"``, the width of its
+    vectors, one of them is read for each medium (``PooledEncoder``).
 
     Raises:
         WeightsError: there is no encoder, or its files don't fit.
@@ -71,12 +72,23 @@ def load_encoder(directory: Path) -> Encoder:
         raise WeightsError(f"{path} can't be read as an encoder's configuration.") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{path} is not an encoder's configuration.")
+    encoder: Encoder
     if config.get("kind") == "imagebind":
         from heliograph.model.encoders.imagebind import ImageBind
 
-        return ImageBind.from_pretrained(directory)
-    if "model_type" in config:
+        encoder = ImageBind.from_pretrained(directory)
+    elif "model_type" in config:
         from heliograph.model.encoders.transformers import TransformersEncoder
 
-        return TransformersEncoder.from_pretrained(directory)
-    raise WeightsError(f"{path} names no kind of encoder that is known: imagebind or transformers.")
+        encoder = TransformersEncoder.from_pretrained(directory)
+    else:
+        raise WeightsError(
+            f"{path} names no kind of encoder that is known: imagebind or transformers."
+        )
+    if "pooled" not in config:
+        return encoder
+    if not isinstance(config["pooled"], int):
+        raise WeightsError(f"In {path} the width of pooled vectors is not a number.")
+    from heliograph.model.encoders.pooled import PooledEncoder
+
+    return PooledEncoder(encoder, config["pooled"])

@@ -79,7 +79,12 @@ def slots(language: LanguageModel, caption: str, length: int) -> list[int]:
     return ids + [language.pad] * (length - len(ids))
 
 
-def worded_row(language: LanguageModel, dialogue: Dialogue, lengths: Mapping[Modality, int]) -> Row:
+def worded_row(
+    language: LanguageModel,
+    dialogue: Dialogue,
+    lengths: Mapping[Modality, int],
+    captioned: bool = True,
+) -> Row:
     """A dialogue on text alone: ``<Img>a small dog …</Img>`` stands for the medium.
 
     It takes as many tokens as the embeddings of the medium will (``lengths``).
@@ -90,6 +95,7 @@ def worded_row(language: LanguageModel, dialogue: Dialogue, lengths: Mapping[Mod
         lambda media: torch.tensor(slots(language, media.caption or "", lengths[media.modality])),
         lambda modality, length: length,
         reply=False,
+        captioned=captioned,
     )
     for place in row.places:
         row.ids[place.start : place.start + place.length] = place.features.tolist()
@@ -109,10 +115,13 @@ def length_in(
 
 
 def worded(
-    language: LanguageModel, dialogues: Sequence[Dialogue], lengths: Mapping[Modality, int]
+    language: LanguageModel,
+    dialogues: Sequence[Dialogue],
+    lengths: Mapping[Modality, int],
+    captioned: bool = True,
 ) -> Batch:
     """A batch on text alone, cut at the end of the context."""
-    rows = [worded_row(language, dialogue, lengths) for dialogue in dialogues]
+    rows = [worded_row(language, dialogue, lengths, captioned) for dialogue in dialogues]
     longest = min(language.context, max(len(row.ids) for row in rows))
     ids = torch.full((len(rows), longest), language.pad)
     mask = torch.zeros(len(rows), longest, dtype=torch.long)

@@ -24,14 +24,14 @@ from heliograph.model.training.stages import Conditioner, condition_loss, train_
 TASKS = ("draw", "play", "film")
 
 
-def batches(core: AnyToAny, size: int, seed: int) -> Callable[[int], Batch]:
+def batches(core: AnyToAny, size: int, seed: int, captioned: bool = True) -> Callable[[int], Batch]:
     """Requests for pictures, sounds and films in words."""
 
     def draw(chance: random.Random) -> Dialogue:
         return dialogues.sample(chance, tasks=TASKS)
 
     drawn = batches_of(draw, length_in(core.language, {}), size, seed)
-    return lambda step: worded(core.language, drawn(step), {})
+    return lambda step: worded(core.language, drawn(step), {}, captioned)
 
 
 def decode_loss(

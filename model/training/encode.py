@@ -38,14 +38,21 @@ def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[
     return lambda step: core.collate(looker.samples(drawn(step)))
 
 
-def encode_loss(core: AnyToAny) -> Callable[[Batch, torch.Generator], Losses]:
+def encode_loss(
+    core: AnyToAny, slot_weight: float = 1.0
+) -> Callable[[Batch, torch.Generator], Losses]:
     """Cross-entropy on the answers, and what each projected token should be."""
     astray = slot_loss(core)
 
     def loss(batch: Batch, generator: torch.Generator) -> Losses:
         outputs, slots = core(batch), astray(batch)
         right = outputs.correct / outputs.count
-        return {"loss": outputs.loss + slots, "words": outputs.loss, "slots": slots, "right": right}
+        return {
+            "loss": outputs.loss + slot_weight * slots,
+            "words": outputs.loss,
+            "slots": slots,
+            "right": right,
+        }
 
     return loss
 

@@ -25,14 +25,17 @@ from heliograph.model.training.stages import Conditioner, slot_loss, train_new_r
 
 
 def instruct_loss(
-    core: AnyToAny, conditioners: Mapping[Modality, Conditioner], weight: float
+    core: AnyToAny,
+    conditioners: Mapping[Modality, Conditioner],
+    weight: float,
+    slot_weight: float = 1.0,
 ) -> Callable[[Batch, torch.Generator], Losses]:
     """The losses of stages 1 and 2: here media come in too, and LoRA trains."""
     of_signals, of_media = decode_loss(core, conditioners, weight), slot_loss(core)
 
     def loss(batch: Batch, generator: torch.Generator) -> Losses:
         figures, slots = of_signals(batch, generator), of_media(batch)
-        return {**figures, "loss": figures["loss"] + slots, "slots": slots}
+        return {**figures, "loss": figures["loss"] + slot_weight * slots, "slots": slots}
 
     return loss
 
@@ -42,7 +45,9 @@ READING = 0.6
 model that knows the world in words has left to learn is mostly to read media."""
 
 
-def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[[int], Batch]:
+def batches(
+    core: AnyToAny, encoder: Encoder, size: int, seed: int, captioned: bool = True
+) -> Callable[[int], Batch]:
     """All tasks, those of reading more often, with media read by the encoder."""
     looker = Looker(encoder)
 
@@ -51,7 +56,7 @@ def batches(core: AnyToAny, encoder: Encoder, size: int, seed: int) -> Callable[
         return dialogues.sample(chance, tasks=encode.TASKS if reading else None)
 
     drawn = batches_of(draw, length_in(core.language, media_lengths(core, encoder)), size, seed)
-    return lambda step: core.collate(looker.samples(drawn(step)))
+    return lambda step: core.collate(looker.samples(drawn(step)), captioned)
 
 
 def choose(core: AnyToAny, rank: int) -> int:

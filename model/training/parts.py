@@ -8,7 +8,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.imagebind import ImageBind
+from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.language import LanguageModel
 from heliograph.model.primer.dialogues import texts
 from heliograph.model.tokenizer import train_tokenizer
@@ -51,11 +53,12 @@ def train_encoders(
     )
 
 
-def encoder(work: Path, settings: Preset) -> ImageBind:
-    """The encoders as far as they are trained, ready to be used."""
+def encoder(work: Path, settings: Preset) -> Encoder:
+    """The encoders as far as they are trained, as the settings read them, ready to be used."""
     trained, attributes = _encoder(work, settings)
     averaged(work / "encoders", {"encoder": trained, "attributes": attributes})
-    return trained.eval().requires_grad_(False)
+    frozen = trained.eval().requires_grad_(False)
+    return PooledEncoder(frozen, frozen.config.joint) if settings.projections.pooled else frozen
 
 
 def train_language(

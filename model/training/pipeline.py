@@ -55,7 +55,7 @@ def train_encode(
     return fit(
         stages.parts(core),
         encode.batches(core, encoder, settings.batches.encode, settings.seed),
-        encode.encode_loss(core),
+        encode.encode_loss(core, settings.slot_weight),
         schedule,
         work / "encode",
         title="stage 1, encoding-side alignment",
@@ -72,7 +72,7 @@ def train_decode(
     rows = decode.choose(core)
     return fit(
         stages.parts(core),
-        decode.batches(core, settings.batches.decode, settings.seed),
+        decode.batches(core, settings.batches.decode, settings.seed, settings.captioned),
         decode.decode_loss(core, known, settings.condition_weight),
         schedule,
         work / "decode",
@@ -91,9 +91,13 @@ def train_instruct(
     return fit(
         stages.parts(core),
         instruct.batches(
-            core, parts.encoder(work, settings), settings.batches.instruct, settings.seed
+            core,
+            parts.encoder(work, settings),
+            settings.batches.instruct,
+            settings.seed,
+            settings.captioned,
         ),
-        instruct.instruct_loss(core, known, settings.condition_weight),
+        instruct.instruct_loss(core, known, settings.condition_weight, settings.slot_weight),
         schedule,
         work / "instruct",
         title=f"stage 3, MosIT (of the embedding only {rows:,} new numbers)",

@@ -43,6 +43,9 @@ class ProjectionSizes:
     layers: int = 2
     heads: int = 4
     ff: int = 384
+    pooled: bool = False
+    """Read one vector for each medium through one matrix, as the first NExT-GPT does, instead
+    of its patch tokens through a resampler."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,10 @@ class Preset:
     lora_rank: int = 32
     condition_weight: float = 1.0
     """Weight of the condition loss beside the cross-entropy in stages 2 and 3."""
+    slot_weight: float = 1.0
+    """Weight of what each projected token of a medium should be, in stages 1 and 3."""
+    captioned: bool = True
+    """The assistant says in words what a signal run is to show, before the run."""
     schedules: Mapping[str, Schedule] = field(default_factory=lambda: _SCHEDULES)
     """By the name of the training; those of the decoders' parts stand beside them
     (``decoder_runs.py``)."""
@@ -120,6 +127,26 @@ class Preset:
 
 
 PRIMER = Preset("primer")
+
+COMPARED: Mapping[str, Preset] = {
+    "pooled": replace(
+        PRIMER,
+        name="pooled",
+        projections=replace(PRIMER.projections, pooled=True),
+        slot_weight=0.0,
+    ),
+    "no-slots": replace(PRIMER, name="no-slots", slot_weight=0.0),
+    "no-captions": replace(PRIMER, name="no-captions", captioned=False),
+    "published": replace(
+        PRIMER,
+        name="published",
+        projections=replace(PRIMER.projections, pooled=True),
+        slot_weight=0.0,
+        captioned=False,
+    ),
+}
+"""The primer without one of its choices, to see what each is worth; ``published`` is the design
+of Wu et al. 2023 at the primer's size."""
 
 _SHORT = Schedule(20, 1e-3, warmup=5, weight_decay=0.0, checkpoint_every=10)
 TINY = Preset(
@@ -144,7 +171,7 @@ TINY = Preset(
 
 def preset(name: str) -> Preset:
     """The preset of that name; ``InputError`` names those there are."""
-    known = {p.name: p for p in (PRIMER, TINY)}
+    known = {"primer": PRIMER, "tiny": TINY, **COMPARED}
     if name not in known:
         raise InputError(f"There is no preset {name!r}; there are {', '.join(known)}.")
     return known[name]

@@ -43,7 +43,7 @@ def compose(
     torch.manual_seed(seed)
     inputs = {
         m: InputProjectionConfig(
-            kind="resampler",
+            kind="linear" if sizes.pooled else "resampler",
             encoder_width=encoder.width(m),
             encoder_tokens=encoder.tokens(m),
             llm_width=language.width,

@@ -19,6 +19,7 @@ from heliograph.model.encoders import Encoder, load_encoder
 from heliograph.model.encoders.config import AudioConfig, ImageBindConfig, TextConfig, VisionConfig
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.encoders.layers import Attention, Trunk
+from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.encoders.preprocess import log_mel, stack
 from heliograph.model.encoders.transformers import TransformersEncoder
 from heliograph.model.errors import InputError, WeightsError
@@ -378,6 +379,23 @@ def test_an_imagebind_comes_back_from_its_directory(small: ImageBind, tmp_path: 
     state = small.state_dict()
     assert all(torch.equal(x, state[name]) for name, x in loaded.state_dict().items())
     assert [n for n, p in loaded.named_parameters()] == [n for n, p in small.named_parameters()]
+
+
+def test_pooled_vectors_as_tokens_come_back_from_their_directory(
+    small: ImageBind, tmp_path: Path
+) -> None:
+    pooled = PooledEncoder(small, SMALL.joint)
+    pooled.save_pretrained(tmp_path)
+    again = load_encoder(tmp_path)
+    for clip, modality in ((picture(), "image"), (film(), "video"), (sound(), "audio")):
+        x = again.prepare(clip).unsqueeze(0)
+        tokens = again.patches(modality, x)
+        assert tokens.shape == (1, again.tokens(modality), again.width(modality)) == (1, 1, 12)
+        assert torch.equal(tokens[:, 0], small.pooled(modality, x))
+    config = tmp_path / "config.json"
+    config.write_text(config.read_text().replace('"pooled": 12', '"pooled": "wide"'))
+    with pytest.raises(WeightsError, match="pooled"):
+        load_encoder(tmp_path)
 
 
 def test_half_precision_on_disk_is_single_in_memory(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders.imagebind import ImageBind
+from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError
 from heliograph.model.primer import dialogues, scenes
 from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
@@ -270,6 +271,26 @@ def test_the_base_model_learns_to_answer_and_to_recall(language, tmp_path):
     )
     last = {k: float(v.detach()) for k, v in loss(batch, torch.Generator()).items()}
     assert last["words"] < first["words"] / 4 and last["recall"] < first["recall"] / 4
+
+
+def test_without_captions_a_run_follows_its_opener_and_its_truth_is_kept(language):
+    batch = worded(language, [a_picture_before_a_signal()], LENGTHS, captioned=False)
+    (group,) = batch.runs
+    assert group.captions == (scenes.caption(SoundOf("rain")),)
+    row, column = int(group.rows[0]), int(group.columns[0, 0])
+    assert batch.ids[row, column - 1] == language.table.openers["audio"]
+
+
+def test_a_core_of_pooled_vectors_trains_and_reads_one_token_a_medium(language, encoder):
+    pooled = PooledEncoder(encoder, encoder.config.joint)
+    sizes = replace(TINY.projections, pooled=True)
+    core = stages.compose(language, pooled, CONDITIONS, sizes, 0)
+    encode.choose(core)
+    batch = core.collate(Looker(pooled).samples([a_picture_before_a_signal()]))
+    (group,) = batch.media
+    assert group.features.shape == (1, 1, encoder.config.joint)
+    encode.encode_loss(core, 0.0)(batch, torch.Generator())["loss"].backward()
+    assert float(core.inputs["image"].linear.weight.grad.abs().sum()) > 0
 
 
 def test_slots_are_the_captions_ids_at_the_projections_length(language):
