@@ -41,6 +41,7 @@ FILMS, LONG = 0.3, 0.6
 ROWS: tuple[Row, ...] = (
     Row("describe-picture", "picture described", ("describe_picture",)),
     Row("ask-picture", "questions about pictures", QUESTIONS),
+    Row("ask-more", "four questions about one picture, all right", ("ask_more",)),
     Row("describe-sound", "sound described", ("describe_sound",)),
     Row(
         "describe-film",

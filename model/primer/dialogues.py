@@ -57,6 +57,7 @@ _TASKS: Mapping[str, tuple[float, Callable[[Teller], list[Turn]]]] = {
     "ask_yes_no": (5, reading.ask_yes_no),
     "ask_sound": (3, reading.ask_sound),
     "ask_film": (3, reading.ask_film),
+    "ask_more": (4, reading.ask_more),
     # making
     "draw": (9, making.draw),
     "play": (6, making.play),

@@ -25,9 +25,10 @@ from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Modality
-from heliograph.model.primer import dialogues
+from heliograph.model.primer import dialogues, scenes
 from heliograph.model.primer.dialogues import Dialogue, Turn
-from heliograph.model.primer.vocabulary import LANGUAGES, Language
+from heliograph.model.primer.grammar import grammar
+from heliograph.model.primer.vocabulary import LANGUAGES, Language, load
 from heliograph.model.training.conversations import batches_of, length_in, worded
 from heliograph.model.training.decoders import LENGTH, caption_tokenizer
 from heliograph.model.training.loop import Losses
@@ -57,10 +58,11 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
     return LanguageModel(LlamaForCausalLM(config), copy.deepcopy(tokenizer))
 
 
-COPIES = 0.04
-"""Share of the conversations that only repeat."""
+COPIES, COMPARISONS = 0.03, 0.07
+"""Shares of the conversations that only repeat, and that only say whether two things are one."""
 FOCUS: Mapping[str, float] = {
-    "ask_yes_no": 4,
+    "ask_more": 6,
+    "ask_yes_no": 2,
     "ask_where": 3,
     "ask_what": 2,
     "ask_count": 2,
@@ -78,6 +80,8 @@ FOCUS: Mapping[str, float] = {
 """Tasks that take comparing, copying, or telling two things apart, by how often each comes
 up among the ``FOCUSED`` share of the conversations; the rest is of all tasks alike."""
 FOCUSED = 0.6
+ALIKE = 5
+"""Comparisons of a conversation."""
 REPEAT: Mapping[Language, str] = {"en": "Repeat: ", "fr": "Répète : ", "ar": "كرّر: "}
 
 
@@ -101,7 +105,9 @@ def conversations(
         kind = chance.random()
         if kind < COPIES:
             return copied(chance)
-        if kind < COPIES + FOCUSED:
+        if kind < COPIES + COMPARISONS:
+            return compared(chance)
+        if kind < COPIES + COMPARISONS + FOCUSED:
             task = chance.choices(list(FOCUS), list(FOCUS.values()))
             return dialogues.sample(chance, tasks=task)
         return dialogues.sample(chance)
@@ -121,6 +127,36 @@ def copied(chance: random.Random) -> Dialogue:
         text += f"{space}{chance.choice('+-*/')}{space}{number}"
     spoken = chance.choice(LANGUAGES)
     return Dialogue("repeat", spoken, (Turn((REPEAT[spoken] + text,), (text,)),))
+
+
+def compared(chance: random.Random) -> Dialogue:
+    """Whether what is asked is what is the case, said of two things without a medium."""
+    spoken = chance.choice(LANGUAGES)
+    speech, names = grammar(spoken), grammar(spoken).names
+    things = [o.name for o in load().objects]
+
+    def phrases() -> list[str]:
+        name, other = chance.sample(things, 2)
+        several = [names.counted(name, n) for n in (2, 3)]
+        kinds: list[list[str]] = [
+            [names.background(colour) for colour in load().backgrounds],
+            [names.place(place) for place in scenes.PLACE_PHRASES],
+            [names.size(name, size) for size in ("small", "big")],
+            [names.relation(relation, names.the(other)) for relation in scenes.OPPOSITES],
+            [names.a(thing) for thing in chance.sample(things, 4)],
+            [names.sound(sound.name) for sound in chance.sample(load().sounds, 4)],
+            [names.motion(name, motion) for motion in load().motions],
+            several,
+        ]
+        return chance.choice(kinds)
+
+    turns = []
+    for _ in range(ALIKE):
+        asked, told = chance.sample(phrases(), 2)
+        same = chance.random() < 0.5
+        words = f"{asked}? {speech.sentence(asked if same else told)}"
+        turns.append(Turn((words,), (speech.replies["yes" if same else "no"],)))
+    return Dialogue("compare", spoken, tuple(turns))
 
 
 class Recall(nn.Module):

@@ -16,13 +16,14 @@ from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError
 from heliograph.model.primer import dialogues, scenes
 from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
+from heliograph.model.primer.grammar import grammar
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
 from heliograph.model.signals import added_tokens
 from heliograph.model.training import decode, encode, instruct, pipeline, stages
 from heliograph.model.training import pairs as pairs_of
 from heliograph.model.training.conversations import Looker, batches_of, length_in, slots, worded
 from heliograph.model.training.encoders import contrast
-from heliograph.model.training.language import Recall, conversations, fresh, language_loss
+from heliograph.model.training.language import Recall, compared, conversations, fresh, language_loss
 from heliograph.model.training.loop import Schedule, fit, rng, share, trainable
 from heliograph.model.training.parts import tokenizer
 from heliograph.model.training.presets import TINY, preset
@@ -308,6 +309,15 @@ def test_the_slot_loss_is_small_where_media_are_read_as_their_captions(core, enc
     read = core.language.embed(torch.tensor([ids]))
     core.inputs["image"].forward = lambda features: read
     assert float(stages.slot_loss(core)(batch)) < 0.2 < far
+
+
+def test_comparisons_say_yes_where_both_are_the_same():
+    for seed in range(40):
+        dialogue = compared(random.Random(seed))
+        replies = grammar(dialogue.language).replies
+        for turn in dialogue.turns:
+            asked, told = turn.user[0].rstrip(".").split("? ")
+            assert turn.assistant[0] == replies["yes" if asked.lower() == told.lower() else "no"]
 
 
 def test_dialogues_of_a_batch_have_about_the_same_length(language):

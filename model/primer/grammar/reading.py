@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from heliograph.model.primer.grammar.teller import Teller, turn
 from heliograph.model.primer.grammar.turns import Turn
@@ -20,6 +21,8 @@ from heliograph.model.primer.scenes import (
 )
 from heliograph.model.primer.vocabulary import load
 
+S = TypeVar("S", bound=Scene)
+QUESTIONS = 4
 _NEUTRAL = "dog"  # gives numbers their plain form where what is counted has no name
 
 
@@ -45,6 +48,29 @@ def describe_both(t: Teller) -> list[Turn]:
     answer = " ".join(t.grammar.describe(medium.scene) for medium in shown)
     words = t.say("describe_both")
     return [turn((*shown, words) if t.rng.random() < 0.5 else (words, *shown), answer)]
+
+
+def ask_more(t: Teller) -> list[Turn]:
+    """A picture and a question, and more questions about it in the turns that follow."""
+    about = _About(t.rng, t.grammar, t.split, t.phrasings, t.seen, fixed=t.sight())
+    tasks = [ask_what, ask_count, ask_background, ask_yes_no, ask_yes_no, ask_yes_no]
+    if isinstance(about.fixed, One):
+        tasks += [ask_where, ask_size]
+    if isinstance(about.fixed, Pair):
+        tasks += [ask_where, ask_where]
+    asked = [t.rng.choice(tasks)(about)[0] for _ in range(QUESTIONS)]
+    later = [replace(one, user=tuple(p for p in one.user if isinstance(p, str))) for one in asked]
+    return [asked[0], *later[1:]]
+
+
+@dataclass
+class _About(Teller):
+    """A teller who speaks of one scene only."""
+
+    fixed: Scene = field(kw_only=True)
+
+    def scene(self, kind: type[S]) -> S:
+        return self.fixed  # type: ignore[return-value]
 
 
 def _read(t: Teller, scene: Scene, intent: str) -> list[Turn]:
@@ -92,10 +118,10 @@ def ask_count(t: Teller) -> list[Turn]:
 
 def ask_where(t: Teller) -> list[Turn]:
     n = t.grammar.names
-    if t.rng.random() < 0.6:
-        one = t.scene(One)
-        return _question(t, one, n.place(one.place), "where", the=n.the(one.object))
-    pair = t.scene(Pair)
+    pair = t.scene(One if t.rng.random() < 0.6 else Pair)
+    if isinstance(pair, One):
+        return _question(t, pair, n.place(pair.place), "where", the=n.the(pair.object))
+    assert isinstance(pair, Pair)
     if t.rng.random() < 0.5:
         where = n.relation(pair.relation, n.the(pair.second))
         return _question(t, pair, where, "where", the=n.the(pair.first))

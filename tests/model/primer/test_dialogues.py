@@ -216,6 +216,16 @@ def test_yes_means_yes() -> None:
     assert min(answers.values()) > 150
 
 
+def test_more_questions_are_about_the_picture_that_was_shown_first() -> None:
+    for dialogue in dialogues_of("ask_more", "en", 40):
+        assert len(dialogue.turns) == 4 and len(scenes_in(dialogue)) == 1
+        scene = scenes_in(dialogue)[0]
+        assert not isinstance(scene, SoundOf)
+        for turn in dialogue.turns:
+            if "background" in words(turn.user).lower():
+                assert str(turn.assistant[0]).lower().startswith(scene.background)
+
+
 def test_sounds_are_those_of_what_is_seen() -> None:
     for dialogue in dialogues_of("sound_of_picture", "fr", 50):
         picture, *heard = scenes_in(dialogue)
