@@ -80,9 +80,17 @@ def _crop(chance: random.Random) -> NDArray[np.uint8]:
 
 
 def autoencoder_loss(
-    vae: AutoencoderKL, lean: float, kl_weight: float = 1e-5
+    vae: AutoencoderKL, lean: float, loud: float = 0.0, kl_weight: float = 1e-5
 ) -> Callable[[Tensor, torch.Generator], Losses]:
-    """L1 that weighs places with local contrast ``1 + lean`` times, L1 of gradients, and KL."""
+    """L1 that leans to what matters, L1 of gradients, and KL.
+
+    Args:
+        vae: what is trained.
+        lean: how many times more places with local contrast weigh.
+        loud: how many times more the highest values weigh, the others by their square: in a
+            spectrogram the few loud bins are what is heard, and most others next to silence.
+        kl_weight: of the latents' distance from a normal distribution.
+    """
 
     def loss(x: Tensor, generator: torch.Generator) -> Losses:
         posterior = vae.encode(x).latent_dist
@@ -90,6 +98,8 @@ def autoencoder_loss(
         y = vae.decode(posterior.mean + posterior.std * noise).sample
         detail = (x - F.avg_pool2d(x, 5, 1, 2, count_include_pad=False)).abs().mean(1, True)
         weight = 1 + lean * (F.max_pool2d(detail, 5, 1, 2) * 4).clamp(max=1)
+        if loud:
+            weight = weight + loud * ((x + 1) / 2).square()
         pixel = ((x - y).abs() * weight).mean()
         edge = (_gradients(x) - _gradients(y)).abs().mean()
         kl = posterior.kl().mean()
