@@ -58,7 +58,7 @@ def fresh(tokenizer: PreTrainedTokenizerFast, sizes: LanguageSizes, seed: int) -
     return LanguageModel(LlamaForCausalLM(config), copy.deepcopy(tokenizer))
 
 
-COPIES, COMPARISONS = 0.03, 0.07
+COPIES, COMPARISONS = 0.03, 0.1
 """Shares of the conversations that only repeat, and that only say whether two things are one."""
 FOCUS: Mapping[str, float] = {
     "ask_more": 6,
@@ -74,6 +74,7 @@ FOCUS: Mapping[str, float] = {
     "edit_object": 2,
     "mix": 5,
     "converse": 7,
+    "greet": 0.7,
     "translate": 1.5,
     "calculate": 1.5,
 }
@@ -145,17 +146,21 @@ def compared(chance: random.Random) -> Dialogue:
             [names.relation(relation, names.the(other)) for relation in scenes.OPPOSITES],
             [names.a(thing) for thing in chance.sample(things, 4)],
             [names.sound(sound.name) for sound in chance.sample(load().sounds, 4)],
-            [names.motion(name, motion) for motion in load().motions],
             several,
         ]
         return chance.choice(kinds)
+
+    def said(key: str, fact: str) -> str:
+        return speech.replies[key].replace("$fact", fact)
 
     turns = []
     for _ in range(ALIKE):
         asked, told = chance.sample(phrases(), 2)
         same = chance.random() < 0.5
-        words = f"{asked}? {speech.sentence(asked if same else told)}"
-        turns.append(Turn((words,), (speech.replies["yes" if same else "no"],)))
+        fact = said("fact", asked if same else told)
+        turns.append(
+            Turn((f"{said('fact', asked)}? {fact}?",), (said("so_yes" if same else "so_no", fact),))
+        )
     return Dialogue("compare", spoken, tuple(turns))
 
 

@@ -316,8 +316,9 @@ def test_comparisons_say_yes_where_both_are_the_same():
         dialogue = compared(random.Random(seed))
         replies = grammar(dialogue.language).replies
         for turn in dialogue.turns:
-            asked, told = turn.user[0].rstrip(".").split("? ")
-            assert turn.assistant[0] == replies["yes" if asked.lower() == told.lower() else "no"]
+            asked, told = turn.user[0].removesuffix("?").split("? ")
+            verdict = replies["so_yes" if asked == told else "so_no"]
+            assert turn.assistant == (verdict.replace("$fact", told),)
 
 
 def test_dialogues_of_a_batch_have_about_the_same_length(language):

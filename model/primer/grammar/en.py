@@ -611,8 +611,9 @@ PHRASINGS = {
 
 REPLIES = {
     "here": "Here it is:",
-    "yes": "Yes.",
-    "no": "No.",
+    "fact": "It's $fact",
+    "so_yes": "$fact, so yes.",
+    "so_no": "$fact, so no.",
     "result": "The result is $result.",
     "hello": "Hello! What shall I describe, draw, play or film?",
     "thanks": "You're welcome!",

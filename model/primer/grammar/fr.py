@@ -594,8 +594,9 @@ PHRASINGS = {
 
 REPLIES = {
     "here": "Voici :",
-    "yes": "Oui.",
-    "no": "Non.",
+    "fact": "Ici : $fact",
+    "so_yes": "$fact, donc oui.",
+    "so_no": "$fact, donc non.",
     "result": "Le résultat est $result.",
     "hello": "Bonjour ! Que dois-je décrire, dessiner, jouer ou filmer ?",
     "thanks": "De rien !",

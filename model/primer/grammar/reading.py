@@ -84,11 +84,17 @@ def _question(t: Teller, scene: Scene, answer: str, intent: str, **slots: str) -
 def _yes_no(
     t: Teller, scene: Scene, truth: bool, fact: str, intent: str, **slots: str
 ) -> list[Turn]:
-    """What is the case, then whether that is what was asked: "On the left. No."
+    """What is the case, then whether that is what was asked: "It's white, so no."
 
-    In this order a model that speaks word by word compares what it has just said.
+    In this order a model that speaks word by word compares what it has just said. The fact
+    stands in the middle of the sentence, as in the question, because a tokenizer makes another
+    token of a word with a capital.
     """
-    answer = f"{t.answer(fact)} {t.reply('yes' if truth else 'no')}"
+    return _so(t, scene, truth, t.reply("fact", fact=fact), intent, **slots)
+
+
+def _so(t: Teller, scene: Scene, truth: bool, told: str, intent: str, **slots: str) -> list[Turn]:
+    answer = t.reply("so_yes" if truth else "so_no", fact=told[:1].upper() + told[1:])
     return [turn(t.ask(t.shown(scene), t.say(intent, **slots)), answer)]
 
 
@@ -205,7 +211,7 @@ def ask_film(t: Teller) -> list[Turn]:
         told = replace(scene, motion=t.rng.choice(others))
         slots = {"the": n.the(told.object), "motion": n.motion(told.object, told.motion)}
         slots["move"] = t.grammar.to_move(told, t.rng)
-        return _yes_no(t, scene, truth, doing, kind, **slots)
+        return _so(t, scene, truth, doing, kind, **slots)
     if kind == "what":
         return _question(t, scene, n.a(scene.object), "film_what")
     the = n.the(scene.object)

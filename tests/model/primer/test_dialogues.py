@@ -207,7 +207,7 @@ def test_yes_means_yes() -> None:
     for dialogue in dialogues_of("ask_yes_no", "en", 400):
         (turn,) = dialogue.turns
         scene, question = scenes_in(dialogue)[0], words(turn.user).lower()
-        truth = turn.assistant[0].endswith(" Yes.")
+        truth = turn.assistant[0].endswith("so yes.")
         answers["yes" if truth else "no"] += 1
         assert not isinstance(scene, (SoundOf, Film))
         colours = [c for c in load().backgrounds if f" {c}" in question.replace("blue square", "")]
