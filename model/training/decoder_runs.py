@@ -30,8 +30,8 @@ SCHEDULES: Mapping[str, Schedule] = {
     "objects": Schedule(10_000, 6e-4, ema=0.998),
     "scenes": Schedule(16_000, 4e-4, ema=0.998),
     "motion": Schedule(2200, 6e-4, warmup=50, ema=0.99),
-    "audio-vae": Schedule(4500, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
-    "sounds": Schedule(3500, 8e-4, ema=0.995),
+    "audio-vae": Schedule(3400, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "sounds": Schedule(2600, 8e-4, ema=0.995),
 }
 BATCH = {"image-vae": 32, "objects": 16, "scenes": 16, "motion": 4, "audio-vae": 8, "sounds": 32}
 WINDOW = 64

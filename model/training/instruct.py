@@ -40,7 +40,7 @@ def instruct_loss(
     return loss
 
 
-READING = 0.6
+READING = 0.4
 """Share of the conversations that are stage 1's alone, beyond those among all tasks: what a
 model that knows the world in words has left to learn is mostly to read media."""
 

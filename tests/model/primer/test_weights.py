@@ -14,12 +14,14 @@ from heliograph.model.primer import weights_dir
 
 CASES = 16
 BARS = {
-    "describe-picture": 0.5,
-    "describe-sound": 0.7,
-    "describe-film": 0.5,
+    "describe-picture": 0.7,
+    "ask-picture": 0.6,
+    "describe-sound": 0.8,
+    "describe-film": 0.7,
     "draw-one": 0.3,
-    "play": 0.3,
-    "calculate": 0.2,
+    "play": 0.5,
+    "translate": 0.8,
+    "calculate": 0.8,
     "decline": 0.6,
 }
 """Least share of right cases, by row."""
@@ -42,4 +44,4 @@ def test_the_kinds_of_media_come_in_the_order_asked_for(core: AnyToAny) -> None:
     rows = ("draw-one", "play", "film", "mix", "describe-both")
     found = evaluate(core, Settings(cases=8, even=True, rows=rows, media=False))
     marks = [v.order for verdicts in found.verdicts.values() for v in verdicts]
-    assert sum(marks) / len(marks) >= 0.8
+    assert sum(marks) / len(marks) >= 0.9
