@@ -98,6 +98,9 @@ PHRASINGS = {
         f"where has $the been {{put|placed}} in the {_PICTURE}?",
         "locate $the",
         "find $the",
+        "where {do you find|can i find|exactly is|about is} $the?",
+        "{tell me|say} {on which side|in which place|at what place} $the is",
+        "{which|what} part of the {picture|image} is $the in?",
     ),
     "background": (
         "{what|which} {colour|color} is the background{| here| of this picture}?",
@@ -273,6 +276,10 @@ PHRASINGS = {
         "{a picture of|an image of|picture:|image:} $scene",
         "{generate|make me|give me} {a picture|an image|a drawing} of $scene",
         "{please draw|please paint|i'd like a drawing of|let me see} $scene",
+        "{drawing|photo|sketch|painting|a picture|a drawing|next picture|new image}: $scene",
+        "{i'd like|i'd love} {a picture of|an image of|to see} $scene",
+        "{let me see|let us have} {a picture|a drawing|an image} of $scene",
+        "{draw|paint|sketch}: $scene",
     ),
     "play": (
         "{make|create|generate} {the sound of|a sound of} $sound",
@@ -284,6 +291,8 @@ PHRASINGS = {
         "what does $sound sound like?",
         "how does $sound sound?",
         "{please play|i'd like to hear} $sound",
+        "{i'd like|i'd love} {a sound of|the sound of|to hear:} $sound",
+        "{next sound|new sound|a recording|recording}: $sound",
     ),
     "film": (
         "{film|animate|make a film of|make a video of|show me a video of|create a clip of} $scene",
@@ -304,6 +313,11 @@ PHRASINGS = {
         "what does $the sound like?",
         "play $the",
         "play what $object sounds like",
+        "what's the {sound|noise} of $object?",
+        "what is the noise of $object?",
+        "{which|what} is the {sound|noise} {that $object makes|made by $object}?",
+        "what {sound|noise} {comes from|is made by|belongs to} $object?",
+        "do you know {what|how} $object sounds{ like|}?",
     ),
     "sound_of_picture": (
         f"what does {{this|the}} {_PICTURE} sound like?",
@@ -314,6 +328,8 @@ PHRASINGS = {
         "what does this sound like?",
         "{play|make} the {sound|noise} {that goes with|for} {this|this picture|the picture}",
         "turn this {picture|image} into {a sound|sound}",
+        "{change|make|convert} {this|the} {picture|image|photo} into {a sound|sound|audio}",
+        "turn {it|this|what you see} into {a sound|sound|audio}",
         "let me hear this {picture|image}",
     ),
     "draw_heard": (
@@ -492,6 +508,7 @@ PHRASINGS = {
         "{hello|hi|hey|good morning|good evening|good afternoon|hello there|hi there}{|!}",
         "{hi|hello|hey} {heliograph|you|friend|again|everyone}",
         "{how are you|how do you do|nice to meet you|greetings|howdy}",
+        "{good morning|good evening} heliograph",
         "{hello|hi}, {how are you|nice to meet you|how is it going}?",
     ),
     "thanks": (
@@ -499,6 +516,9 @@ PHRASINGS = {
         "{great|perfect|nice|good|lovely}, {thanks|thank you}",
         "{well done|good job|great work|very nice|i like it|that's great}",
         "{thank you|thanks} {for that|for your help|so much|heliograph}",
+        "{thank you|thanks} {a lot|very much indeed|so very much|a million|again}{|!}",
+        "{great|perfect|nice|lovely}, {thank you so much|thanks a lot|many thanks}",
+        "i thank you{| so much| for this| a lot}",
         "{cheers|much appreciated|that was helpful}",
     ),
     "bye": (
@@ -516,6 +536,9 @@ PHRASINGS = {
         "{tell me|say something} about yourself",
         "what {are|is} your {abilities|skills|name}?",
         "{introduce yourself|what do you understand|list what you can do}",
+        "what are you {able to do|capable of|good at|made for}?",
+        "how does {this|it|heliograph} {work|function}?",
+        "what abilities do you have?",
     ),
     "decline": outside.SHAPES_EN,
     "decline_draw": outside.DRAW_EN,

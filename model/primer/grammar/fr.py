@@ -84,6 +84,8 @@ PHRASINGS = {
         "{nomme|donne-moi|nommez} {l'objet|la chose} {|qui est |qui se trouve }$relation",
         "{quelle chose|quel objet|qu'est-ce qui} se trouve $relation{| ici} ?",
         "$relation{, qu'y a-t-il|, que vois-tu| : quel objet} ?",
+        "{que trouve-t-on|qu'est-ce qu'on voit|qu'est-ce qu'il y a} $relation{| ici} ?",
+        "qu'est-ce qui a été {placé|mis} $relation ?",
     ),
     "where": (
         "où {est|se trouve|vois-tu|voyez-vous|voit-on} $the{| ici| sur l'image} ?",
@@ -94,6 +96,9 @@ PHRASINGS = {
         "{trouve|localise|cherche|trouvez|cherchez|localisez} $the{| ici| sur l'image}",
         "$the{, où est-ce| : où| : de quel côté| : à quel endroit} ?",
         "donne-moi la {position|place} de $the",
+        "{donnez-moi|dis-moi|dites-moi|indique} la {position|place} de $the",
+        "indique où {est|se trouve} $the",
+        "donne-moi l'endroit où {est|se trouve} $the",
     ),
     "background": (
         "{quelle est|dis-moi|donne-moi} la couleur {du fond|de fond|de l'arrière-plan}",

@@ -77,7 +77,10 @@ ENGLISH = {
         red|purple|orange|brown|grey|gold|silver|turquoise|violet|beige|rainbow|striped|transparent
         chequered|dotted|cyan|maroon|olive|wooden|snowy
         """),
-    "number": words("four|five|six|seven|eight|nine|ten|twelve|twenty|fifty|a hundred|4|5|6|10|50"),
+    "number": words(
+        "four|five|six|seven|eight|nine|ten|twelve|twenty|fifty|a hundred|4|5|6|10|50"
+        "|eleven|thirteen|fifteen|thirty|forty|ninety|a dozen|a thousand|7|8|9|11|12|15|20|30|100"
+    ),
 }
 SIGNS = {
     "+": ("plus",),

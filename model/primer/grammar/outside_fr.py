@@ -23,6 +23,22 @@ WORDS = {
         une île|une rivière|un lac|une forêt|une plage|un arc-en-ciel|un bonhomme de neige
         la tour Eiffel|la Joconde|un cactus|un palmier|une tulipe|un carré rouge|un rond bleu
         un triangle vert|une bougie|un cadeau|un sapin de Noël|une poupée|un cerf-volant|une ancre
+        un léopard|un gorille|un rat|une chauve-souris|un pigeon|un corbeau|une autruche|un paon
+        un moustique|une coccinelle|un ver de terre|un scorpion|une méduse|un homard|un phoque
+        un hippopotame|un rhinocéros|un chaton|un chiot|un hamster|un castor|une loutre|un poulain
+        un kiwi|une mangue|une noix de coco|un abricot|une prune|une framboise|un poivron|de l'ail
+        une aubergine|une citrouille|une salade|un chou|des haricots|du riz|des pâtes|un hamburger
+        un biscuit|une crêpe|un croissant|du miel|du sucre|un thé|une bière|une bouteille de lait
+        un bateau à vapeur|un canoë|une trottinette|un char|un camion de pompiers|une tente|un phare
+        une ferme|un musée|une bibliothèque|une ville|une rue|un jardin|une cuisine|une chambre
+        une lampe de chevet|un tapis|une étagère|un clavier|un appareil photo|un micro|une armoire
+        un accordéon|un saxophone|un xylophone|une scie|une hache|une aiguille|une corde|une échelle
+        une pièce de monnaie|une couronne|un pantalon|une robe|des gants|une écharpe|une chaussette
+        une fille|un garçon|un policier|un magicien|un clown|un squelette|un zombie
+        un ange|un vampire|un pied|un cerveau|une dent|une cascade|une grotte|une tornade|un flocon
+        une planète|une comète|une feuille|de l'herbe|une orchidée|un carré jaune|un cercle noir
+        une étoile violette|un rectangle gris|une balle de tennis|un dé|un puzzle|un ours en peluche
+        un sapin|une médaille|un trophée|une roue|un sac|une valise|un savon|une brosse|un peigne
         """),
     "topic": words("""
         la météo|la politique|l'histoire|la philosophie|la Révolution française|la physique
@@ -31,6 +47,11 @@ WORDS = {
         Napoléon|Paris|Londres|Le Caire|Tokyo|l'Égypte|le Brésil|la Chine|l'Afrique|les échecs
         la cuisine|le jardinage|la mode|le football|Python|internet|les bases de données|la chimie
         les nouvelles|les jeux vidéo|le cinéma|la poésie|la grammaire|le climat|le pétrole
+        la bourse|la seconde guerre mondiale|la photosynthèse|les vitamines|le droit|la psychologie
+        la mort|les rêves|la théorie de la musique|Shakespeare|Cléopâtre|Marie Curie|New York
+        l'Antarctique|les Jeux olympiques|le yoga|le tourisme|le bitcoin|les réseaux de neurones
+        les romans|les mathématiques|la géométrie|les atomes|l'énergie|l'électricité|les moteurs
+        les voyages dans l'espace|les dinosaures|les volcans|la démocratie|la Grèce antique
         """),
     "sound": words("""
         un violon|une trompette|une flûte|un lion|un loup|un bébé qui pleure|une femme qui chante
@@ -38,14 +59,27 @@ WORDS = {
         un chuchotement|un cri|un orchestre|une explosion|un feu d'artifice|un aspirateur
         une cascade|un hibou|un canard|un serpent|un âne|une harpe|une radio|une foule|un discours
         une chanson|l'hymne national|ma voix|une imprimante|une fontaine|du pop-corn
+        une tronçonneuse|un clavier|un ronflement|un éternuement|une chorale|un coup de feu
+        une machine à laver|une bouilloire|une rivière|une baleine|un singe|une souris|un saxophone
+        un match de football|un orgue d'église|un poème|une machine à écrire|un appareil photo
+        une fermeture éclair|un jouet
         """),
     "motion": words("""
         danse|nage|s'envole|explose|fond|rit|dort|marche|court|mange une pomme|chante|cuisine
         lit un livre|joue au football|parle|change de couleur|disparaît|s'ouvre|brûle|pleure
         conduit une voiture|écrit une lettre|grimpe à un arbre|se bat|va à l'école|boit du lait
+        tombe amoureux|se transforme en lion|se casse|fait signe|se cache derrière un arbre
+        s'habille|se coupe en deux|zigzague|joue aux échecs|saute à la corde|téléphone|prie|fume
         """),
-    "colour": words("rouge|violet|orange|marron|gris|doré|argenté|turquoise|beige|rayé|en bois"),
-    "number": words("quatre|cinq|six|sept|huit|neuf|dix|vingt|cinquante|cent|4|5|6|10"),
+    "colour": words(
+        "rouge|violet|orange|marron|gris|doré|argenté|turquoise|beige|rayé|en bois"
+        "|mauve|brun|transparent|à carreaux|à pois|bordeaux|kaki|enneigé"
+    ),
+    "number": words(
+        "quatre|cinq|six|sept|huit|neuf|dix|vingt|cinquante|cent|4|5|6|10"
+        "|onze|douze|quinze|trente|quarante|mille|une dizaine de|une centaine de"
+        "|7|8|9|11|12|15|20|30|50|100"
+    ),
 }
 SIGNS = {
     "+": ("plus",),
@@ -84,6 +118,9 @@ DRAW = (
     "{dessine|montre-moi} $object {à côté de|derrière|sur} $thing",
     "dessine $object et $thing",
     "{dessine|montre-moi} $number $many",
+    "{peins|dessine-moi|je voudrais voir|une image de|un dessin de} $number $many",
+    "{peins|dessinez|montrez-moi} $object {à côté de|derrière|dans|avec} $thing",
+    "{dessine|fais} un $noun $colour",
     "{dessine|montre-moi} $object sur un fond $colour",
     "{dessine ma maison|dessine-toi|dessine ma mère|dessine le passé|dessine-moi}",
 )
@@ -98,6 +135,7 @@ FILM = (
     "{filme|anime|fais un film de|fais une vidéo de} $object qui $oddmotion",
     "fais un film où $object $oddmotion",
     "{filme|anime|une vidéo de|fais un film de} $thing{| qui tourne| qui monte}",
+    "{anime|filmez|je veux un film de} $thing {qui grandit|qui descend}",
     "{filme|fais une vidéo de} {un match|un mariage|une poursuite|la mer la nuit|mon chien}",
     "filme {deux|trois|cinq} $many {qui dansent|qui tournent|qui se battent}",
 )
