@@ -1,6 +1,6 @@
 """The trainings of the primer's decoders, in the order in which they build on each other:
 
-    image-vae -> objects -> scenes -> motion        pictures, then films
+    image-vae -> objects -> scenes -> motion -> films -> polish     pictures, then films
     audio-vae -> sounds
 
 Each takes a work directory that holds all of them (checkpoints, banks of latents) and
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel, UNetMotionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPTextModel
 
 from heliograph.model.decoders import DiffusionDecoder
@@ -22,7 +22,7 @@ from heliograph.model.errors import WeightsError
 from heliograph.model.training import autoencoders as vaes
 from heliograph.model.training import decoders, latents
 from heliograph.model.training.latents import Bank
-from heliograph.model.training.loop import Outcome, Schedule, averaged, fit, rng
+from heliograph.model.training.loop import Losses, Outcome, Schedule, averaged, fit, rng
 
 SEED = 7
 SCHEDULES: Mapping[str, Schedule] = {
@@ -30,13 +30,15 @@ SCHEDULES: Mapping[str, Schedule] = {
     "objects": Schedule(10_000, 6e-4, ema=0.998),
     "scenes": Schedule(16_000, 4e-4, ema=0.998),
     "motion": Schedule(4200, 6e-4, warmup=50, ema=0.99),
+    "films": Schedule(3000, 4e-4, warmup=200, ema=0.995),
+    "polish": Schedule(4500, 3e-4, warmup=200, ema=0.998),
     "audio-vae": Schedule(3400, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(12_000, 8e-4, ema=0.995),
 }
-BATCH = {"image-vae": 32, "objects": 16, "scenes": 16, "motion": 4, "audio-vae": 8, "sounds": 32}
+BATCH = {"image-vae": 32, "pictures": 16, "films": 4, "audio-vae": 8, "sounds": 32}
 WINDOW = 64
 """Frames of a spectrogram, one second, that a step of its autoencoder sees."""
-BANK = {"objects": 14_000, "scenes": 36_000, "motion": 3_000, "sounds": 9_000}
+BANK = {"objects": 14_000, "scenes": 36_000, "big": 6_000, "motion": 3_000, "sounds": 9_000}
 """How many latents each bank holds."""
 
 
@@ -92,6 +94,7 @@ def bank(work: Path, name: str) -> Bank:
     examples = {
         "objects": latents.single_objects,
         "scenes": latents.scenes,
+        "big": latents.big_objects,
         "motion": latents.moving,
         "sounds": latents.heard,
     }[name](SEED + 2)
@@ -102,61 +105,108 @@ def bank(work: Path, name: str) -> Bank:
 
 def train_objects(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The picture decoder on single objects of 32x32 pixels."""
-    drawing = _fresh(decoders.picture_unet)
-    banks = [(bank(work, "objects"), 1.0)]
-    return _fit("objects", "picture decoder: objects", drawing, banks, work, schedule, seconds)
+    words, unet = _fresh(decoders.picture_unet)
+    banks = [decoders.Share(bank(work, "objects"), 1.0, BATCH["pictures"])]
+    return _fit("objects", "picture decoder: objects", {"words": words, "unet": unet}, banks,
+                decoders.diffusion_loss(unet, words), work, schedule, seconds)  # fmt: skip
 
 
 def train_scenes(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The picture decoder on whole scenes, and on films' frames with their captions."""
     words, unet = _fresh(decoders.picture_unet)
     averaged(work / "objects", {"words": words, "unet": unet})
+    size = BATCH["pictures"]
     banks = [
-        (bank(work, "scenes"), 0.8),
-        (decoders.frames(bank(work, "motion")), 0.15),
-        (bank(work, "objects"), 0.05),
+        decoders.Share(bank(work, "scenes"), 0.8, size),
+        decoders.Share(decoders.frames(bank(work, "motion")), 0.15, size),
+        decoders.Share(bank(work, "objects"), 0.05, size),
     ]
-    drawing = (words, unet)
     # Not weighed: which object goes where is settled at high noise, and min-SNR hardly counts it.
-    return _fit("scenes", "picture decoder: scenes", drawing, banks, work, schedule, seconds, None)
+    return _fit("scenes", "picture decoder: scenes", {"words": words, "unet": unet}, banks,
+                decoders.diffusion_loss(unet, words, None), work, schedule, seconds)  # fmt: skip
+
+
+def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """The film decoder: a motion adapter on the frozen picture decoder."""
+    words, _, moving = _drawing(work, before="motion")
+    decoders.only_motion(moving)
+    banks = [decoders.Share(bank(work, "motion"), 1.0, BATCH["films"])]
+    # Not weighed, as for scenes: where things move is settled at high noise too.
+    return _fit("motion", "film decoder: motion", {"unet": moving}, banks,
+                decoders.diffusion_loss(moving, words, None), work, schedule, seconds)  # fmt: skip
+
+
+def train_films(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """Both decoders and their text encoder at once, on films and on pictures.
+
+    A motion adapter alone can't film what is asked for. Its attention runs over time and
+    never sees the caption; that has to reach it through the picture decoder, and there
+    "moves left" and "moves right" are one, since their single frames look the same.
+    """
+    words, unet, moving = _drawing(work, before="films")
+    words.requires_grad_(True)
+    return _fit_both("films", "both decoders: films", {"words": words, "unet": moving},
+                     words, unet, moving, work, schedule, seconds)  # fmt: skip
+
+
+def train_polish(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
+    """Both decoders without their text encoder, so that stage 2 needn't wait for the last of
+    them: what it aims at stays as it is."""
+    words, unet, moving = _drawing(work, before="polish")
+    return _fit_both("polish", "both decoders: polish", {"unet": moving},
+                     words, unet, moving, work, schedule, seconds)  # fmt: skip
+
+
+def _fit_both(
+    run: str,
+    title: str,
+    modules: Mapping[str, nn.Module],
+    words: CLIPTextModel,
+    unet: UNet2DConditionModel,
+    moving: UNetMotionModel,
+    work: Path,
+    schedule: Schedule,
+    seconds: float | None,
+) -> Outcome:
+    """The picture decoder and the film decoder around it, batches of one and of the other."""
+    moving.requires_grad_(True)
+    size = BATCH["pictures"]
+    banks = [
+        decoders.Share(bank(work, "motion"), 0.5, BATCH["films"]),
+        decoders.Share(bank(work, "scenes"), 0.35, size),
+        decoders.Share(bank(work, "big"), 0.15, size),
+    ]
+    pictures = decoders.diffusion_loss(unet, words, None)
+    films = decoders.diffusion_loss(moving, words, None)
+
+    def loss(batch: decoders.Latents, generator: torch.Generator) -> Losses:
+        return (films if batch.latents.dim() == 5 else pictures)(batch, generator)
+
+    return _fit(run, title, modules, banks, loss, work, schedule, seconds)
 
 
 def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The sound decoder."""
-    banks = [(bank(work, "sounds"), 1.0)]
-    playing = _fresh(decoders.sound_unet)
+    words, unet = _fresh(decoders.sound_unet)
+    banks = [decoders.Share(bank(work, "sounds"), 1.0, BATCH["sounds"])]
     # Not weighed: what a sound is and where its tones lie is settled at high noise too.
-    return _fit("sounds", "sound decoder", playing, banks, work, schedule, seconds, None)
+    return _fit("sounds", "sound decoder", {"words": words, "unet": unet}, banks,
+                decoders.diffusion_loss(unet, words, None), work, schedule, seconds)  # fmt: skip
 
 
 def _fit(
     run: str,
     title: str,
-    parts: tuple[CLIPTextModel, UNet2DConditionModel],
-    banks: Sequence[tuple[Bank, float]],
+    modules: Mapping[str, nn.Module],
+    banks: Sequence[decoders.Share],
+    loss: Callable[[decoders.Latents, torch.Generator], Losses],
     work: Path,
     schedule: Schedule,
     seconds: float | None,
-    most: float | None = decoders.MIN_SNR,
 ) -> Outcome:
-    """A text encoder and a denoiser together, on latents drawn from the banks."""
-    words, unet = parts
-    loss = decoders.diffusion_loss(unet, words, most)
-    return fit({"words": words, "unet": unet}, decoders.batches(banks, BATCH[run], SEED), loss,
-               schedule, work / run, title=title, seconds=seconds)  # fmt: skip
-
-
-def train_motion(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
-    """The film decoder: a motion adapter on the frozen picture decoder."""
-    words, unet = _drawing(work)
-    torch.manual_seed(SEED)
-    moving = decoders.only_motion(UNetMotionModel.from_unet2d(unet, decoders.motion_adapter()))
-    banks = [(bank(work, "motion"), 1.0)]
-    # Not weighed, as for scenes: where things move is settled at high noise too.
-    loss = decoders.diffusion_loss(moving, words, most=None)
-    return fit({"unet": moving}, decoders.batches(banks, BATCH["motion"], SEED), loss,
-               schedule, work / "motion", title="film decoder: motion",
-               seconds=seconds)  # fmt: skip
+    """What of the modules isn't frozen, on latents drawn from the banks."""
+    return fit(modules, decoders.batches(banks, SEED), loss, schedule, work / run,
+               title=title, seconds=seconds)  # fmt: skip
 
 
 TRAININGS: Mapping[str, Callable[[Path, Schedule, float | None], Outcome]] = {
@@ -164,6 +214,8 @@ TRAININGS: Mapping[str, Callable[[Path, Schedule, float | None], Outcome]] = {
     "objects": train_objects,
     "scenes": train_scenes,
     "motion": train_motion,
+    "films": train_films,
+    "polish": train_polish,
     "audio-vae": train_audio_vae,
     "sounds": train_sounds,
 }
@@ -171,18 +223,17 @@ TRAININGS: Mapping[str, Callable[[Path, Schedule, float | None], Outcome]] = {
 
 def picture_decoder(work: Path) -> DiffusionDecoder:
     """The picture decoder as far as it is trained."""
-    return decoders.picture_decoder(image_vae(work), *_drawing(work))
+    words, unet, _ = _drawing(work)
+    return decoders.picture_decoder(image_vae(work), words, unet)
 
 
 def film_decoder(work: Path) -> DiffusionDecoder:
     """The film decoder as far as it is trained."""
-    pictures = picture_decoder(work)
+    words, unet, moving = _drawing(work)
     adapter = decoders.motion_adapter()
-    moving = UNetMotionModel.from_unet2d(pictures.pipeline.unet, adapter)
-    decoders.only_motion(moving)
-    averaged(work / "motion", {"unet": moving})
     state = {k: v for k, v in moving.state_dict().items() if "motion_modules" in k}
     adapter.load_state_dict(state)
+    pictures = decoders.picture_decoder(image_vae(work), words, unet)
     return decoders.film_decoder(pictures, adapter.eval())
 
 
@@ -206,11 +257,22 @@ def _fresh(
     return words, unet
 
 
-def _drawing(work: Path) -> tuple[CLIPTextModel, UNet2DConditionModel]:
-    """The newest picture decoder of the work directory, frozen."""
+DRAWING = ("objects", "scenes", "motion", "films", "polish")
+"""The trainings that the picture and film decoders go through; each begins with what the ones
+before it left."""
+
+
+def _drawing(
+    work: Path, before: str | None = None
+) -> tuple[CLIPTextModel, UNet2DConditionModel, UNetMotionModel]:
+    """The picture decoder as far as it is trained, or as it was before a training, and the film
+    decoder around it, which has the picture decoder's parameters for its own; all frozen."""
     words, unet = _fresh(decoders.picture_unet)
-    for run in ("scenes", "objects"):
-        if (work / run / "last.safetensors").exists():
-            averaged(work / run, {"words": words, "unet": unet})
-            return decoders.frozen(words), decoders.frozen(unet)
-    raise WeightsError(f"{work} has no trained picture decoder: train `objects` first.")
+    moving = decoders.moving(unet)
+    runs = DRAWING[: DRAWING.index(before)] if before else DRAWING
+    found = [run for run in runs if (work / run / "last.safetensors").exists()]
+    if not found:
+        raise WeightsError(f"{work} has no trained picture decoder: train `objects` first.")
+    for run in found:
+        averaged(work / run, {"words": words, "unet": moving})
+    return decoders.frozen(words), decoders.frozen(unet), decoders.frozen(moving)

@@ -138,17 +138,28 @@ class Latents:
     """(B, LENGTH) token ids of the captions, some of them empty."""
 
 
-def batches(banks: Sequence[tuple[Bank, float]], size: int, seed: int) -> Callable[[int], Latents]:
+@dataclass(frozen=True)
+class Share:
+    """What a training takes from one bank."""
+
+    bank: Bank
+    weight: float
+    """How often a batch comes from it, beside the others' weights."""
+    rows: int
+    """Rows of such a batch."""
+
+
+def batches(shares: Sequence[Share], seed: int) -> Callable[[int], Latents]:
     """Draw from banks by their weights, all rows of a batch from one bank, since latents of one
     batch have one shape. A bank of films gives single frames (see ``frames``)."""
     tokenizer = caption_tokenizer()
-    ids = [_ids(tokenizer, bank.captions) for bank, _ in banks]
+    ids = [_ids(tokenizer, share.bank.captions) for share in shares]
     nothing = _ids(tokenizer, [""])[0]
 
     def batch(step: int) -> Latents:
         chance = rng(seed, step)
-        which = chance.choices(range(len(banks)), [weight for _, weight in banks])[0]
-        bank = banks[which][0]
+        which = chance.choices(range(len(shares)), [share.weight for share in shares])[0]
+        bank, size = shares[which].bank, shares[which].rows
         rows = torch.tensor([chance.randrange(len(bank)) for _ in range(size)])
         words = ids[which][rows].clone()
         words[torch.tensor([chance.random() < UNCONDITIONAL for _ in range(size)])] = nothing
@@ -242,6 +253,16 @@ def film_decoder(pictures: DiffusionDecoder, adapter: MotionAdapter) -> Diffusio
     call = {"height": 64, "width": 64, "num_frames": films.FRAMES}
     settings = DecoderSettings(STEPS, GUIDANCE, call, {"fps": films.FPS}, base="image")
     return DiffusionDecoder(pipeline, settings)
+
+
+def moving(unet: UNet2DConditionModel) -> UNetMotionModel:
+    """A film denoiser around the picture denoiser: the same parameters, not copies of them, and
+    fresh motion modules."""
+    model = UNetMotionModel.from_unet2d(unet, motion_adapter())
+    for name, parameter in unet.named_parameters():
+        owner, _, leaf = name.rpartition(".")
+        setattr(model.get_submodule(owner), leaf, parameter)
+    return model
 
 
 def only_motion(model: UNetMotionModel) -> UNetMotionModel:

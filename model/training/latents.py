@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ from heliograph.model.primer.scenes import (
     Several,
     caption,
     every_sound,
+    is_held_out,
     sample,
     with_article,
 )
@@ -122,6 +123,24 @@ def scenes(seed: int) -> Callable[[], Examples]:
             scene = sample(chance, kind)
             picture = pictures.draw(scene, chance.getrandbits(32))  # type: ignore[arg-type]
             yield _pixels(picture), caption(scene)
+
+    return examples
+
+
+def big_objects(seed: int) -> Callable[[], Examples]:
+    """Whole pictures of one big object, of which more details show than of any other."""
+
+    def examples() -> Examples:
+        step = 0
+        while True:
+            chance = rng(seed, step)
+            step += 1
+            drawn = sample(chance, One)
+            assert isinstance(drawn, One)
+            scene = replace(drawn, size="big")
+            if not is_held_out(scene):
+                picture = pictures.draw(scene, chance.getrandbits(32))
+                yield _pixels(picture), caption(scene)
 
     return examples
 

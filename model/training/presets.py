@@ -66,21 +66,23 @@ class Batches:
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
     "encoders": Schedule(7500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
-    "language": Schedule(32_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
+    "language": Schedule(38_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
     "encode": Schedule(3500, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(2600, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "instruct": Schedule(2600, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.07,
-    "objects": 0.18,
-    "scenes": 0.13,
-    "motion": 0.12,
+    "objects": 0.1,
+    "scenes": 0.12,
+    "motion": 0.05,
+    "films": 0.09,
+    "polish": 0.1,
     "audio-vae": 0.05,
     "sounds": 0.04,
-    "encoders": 0.13,
-    "language": 0.13,
-    "encode": 0.07,
+    "encoders": 0.12,
+    "language": 0.12,
+    "encode": 0.06,
     "decode": 0.03,
     "instruct": 0.05,
 }

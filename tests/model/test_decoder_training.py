@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import UNetMotionModel
 
 from heliograph.model.decoders.spectrogram import log_mel, to_samples
 from heliograph.model.primer import sounds
@@ -28,7 +27,7 @@ def words() -> decoders.CLIPTextModel:
 
 def test_a_picture_step_trains_the_denoiser_and_its_text_encoder() -> None:
     unet, encoder = decoders.picture_unet(), words()
-    batch = decoders.batches([(small_bank(4, 16, 16), 1.0)], 2, seed=0)(0)
+    batch = decoders.batches([decoders.Share(small_bank(4, 16, 16), 1.0, 2)], seed=0)(0)
     losses = decoders.diffusion_loss(unet, encoder)(batch, torch.Generator().manual_seed(0))
     losses["loss"].backward()
     assert unet.conv_in.weight.grad is not None and unet.conv_in.weight.grad.abs().sum() > 0
@@ -38,14 +37,25 @@ def test_a_picture_step_trains_the_denoiser_and_its_text_encoder() -> None:
 
 def test_a_film_step_trains_the_motion_alone_for_any_number_of_films() -> None:
     """Each frame of each film of the batch needs the film's condition."""
-    moving = decoders.only_motion(
-        UNetMotionModel.from_unet2d(decoders.picture_unet(), decoders.motion_adapter())
-    )
-    batch = decoders.batches([(small_bank(8, 4, 16, 16), 1.0)], 3, seed=0)(0)
+    moving = decoders.only_motion(decoders.moving(decoders.picture_unet()))
+    batch = decoders.batches([decoders.Share(small_bank(8, 4, 16, 16), 1.0, 3)], seed=0)(0)
     losses = decoders.diffusion_loss(moving, words())(batch, torch.Generator().manual_seed(0))
     losses["loss"].backward()
     trained = {name for name, p in moving.named_parameters() if p.grad is not None}
     assert trained and all("motion_modules" in name for name in trained)
+
+
+def test_what_a_film_teaches_the_picture_decoder_has_learned() -> None:
+    """The film denoiser holds the picture denoiser's own parameters, not copies."""
+    unet = decoders.picture_unet()
+    moving = decoders.moving(unet)
+    batch = decoders.batches([decoders.Share(small_bank(8, 4, 16, 16), 1.0, 2)], seed=0)(0)
+    before = unet.conv_in.weight.detach().clone()
+    decoders.diffusion_loss(moving, words(), None)(batch, torch.Generator())["loss"].backward()
+    torch.optim.SGD(moving.parameters(), lr=1.0).step()
+    assert not torch.equal(unet.conv_in.weight, before)
+    held = {id(p) for p in moving.parameters()}
+    assert all(id(p) in held for p in unet.parameters())
 
 
 def test_frames_of_a_bank_of_films_keep_their_captions() -> None:
@@ -55,7 +65,7 @@ def test_frames_of_a_bank_of_films_keep_their_captions() -> None:
 
 
 def test_batches_depend_on_the_step_alone() -> None:
-    make = decoders.batches([(small_bank(4, 2, 2), 1.0)], 4, seed=3)
+    make = decoders.batches([decoders.Share(small_bank(4, 2, 2), 1.0, 4)], seed=3)
     first, again, other = make(5), make(5), make(6)
     assert torch.equal(first.latents, again.latents) and torch.equal(first.ids, again.ids)
     assert not torch.equal(first.latents, other.latents)
