@@ -7,14 +7,18 @@ copied to another machine, and other weights never read what these wrote.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import WeightsError
+from heliograph.model.origins import Origins
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.shelf import Shelf
+from heliograph.model.sources import base_of
 
 FORMAT = 1
 """Raised when what is computed from the same weights changes."""
@@ -49,9 +53,10 @@ class Fingerprints:
             name = next((n for n, known in shelf.encoders.items() if modality in known), None)
             if name is not None:
                 if name not in encoders:
-                    encoders[name] = _hash(core / "encoders" / name, ())
+                    said = shelf.origins.reading.get(name, {})
+                    encoders[name] = _hash(shelf.folder(f"encoders/{name}", "encoder"), (), said)
                 read[modality] = encoders[name]
-        made = {m: _hash(_text_folder(core, m), NOT_TEXT) for m in shelf.decoders}
+        made = {m: _hash(_text_folder(shelf, m), NOT_TEXT) for m in shelf.decoders}
         return cls(read, made)
 
 
@@ -64,24 +69,27 @@ def shelf_of(core: Path) -> Shelf:
     config = read_json(core / "config.json")
     try:
         encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-        return Shelf(encoders, tuple(config["decoders"]), core)
-    except (KeyError, TypeError, AttributeError) as error:
+        origins = Origins.from_config(config)
+        return Shelf(encoders, tuple(config["decoders"]), core, origins=origins)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise WeightsError(
             f"The weights are damaged: {core / 'config.json'} lacks or misnames an entry ({error})."
         ) from error
 
 
-def _text_folder(core: Path, modality: Modality) -> Path:
+def _text_folder(shelf: Shelf, modality: Modality) -> Path:
     """Where a decoder's text encoder is: in the decoder whose parts it shares, if it shares."""
-    folder = core / "decoders" / modality
-    settings = folder / "decoder.json"
-    base = read_json(settings).get("base") if settings.exists() else None
-    return folder if base is None else folder.parent / str(base)
+    folder = shelf.folder(f"decoders/{modality}", "decoder")
+    base = base_of(folder)
+    return folder if base is None else folder.parent / base
 
 
-def _hash(folder: Path, without: Iterable[str]) -> str:
+def _hash(folder: Path, without: Iterable[str], said: Mapping[str, Any] | None = None) -> str:
+    """Of the files in a folder, and of how they are read where the core says it."""
     leave = {folder / name for name in (*without, "decoder.json")}
     digest = hashlib.sha256(f"heliograph {FORMAT}".encode())
+    if said:
+        digest.update(json.dumps(said, sort_keys=True).encode())
     files = [p for p in folder.rglob("*") if p.is_file() and not leave & {p, *p.parents}]
     if not files:
         raise WeightsError(f"The weights are incomplete: {folder} is empty or missing.")
