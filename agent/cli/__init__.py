@@ -22,6 +22,7 @@ from heliograph.agent.cli import (
     batch,
     chat,
     compare,
+    compose,
     data,
     demo,
     doctor,
@@ -65,6 +66,8 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(train.app, name="train")
 app.add_typer(imports.app, name="import")
+app.command()(compose.compose)
+app.command()(compose.inspect)
 app.add_typer(data.app, name="data")
 app.command("eval")(eval.evaluate)
 app.command()(compare.compare)
