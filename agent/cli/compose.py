@@ -1,4 +1,4 @@
-"""``heliograph compose`` and ``heliograph inspect``: cores from parts, and what is in them."""
+"""``heliograph compose``, ``inspect`` and ``push``: cores from parts, and onto a hub."""
 
 from __future__ import annotations
 
@@ -111,6 +111,26 @@ def inspect(
         _show(found)
     if any(part.state == "missing" for part in found.parts):
         raise typer.Exit(1)
+
+
+def push(
+    directory: Annotated[Path, typer.Argument(help="A core directory.")],
+    repository: Annotated[str, typer.Argument(help="owner/name; made where it is missing.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="Show a new repository to everybody.")
+    ] = False,
+) -> None:
+    """Upload a core to the Hugging Face Hub, with a model card that tells its parts.
+
+    It needs HF_HUB_OFFLINE=0 and a token that may write (`hf auth login`).
+    """
+    from rich.console import Console
+
+    from heliograph.model.hub import push_to_hub
+
+    with Console(stderr=True).status("uploading"):
+        address = push_to_hub(directory, repository, not public)
+    print(address)
 
 
 def _parts(

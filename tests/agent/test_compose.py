@@ -87,3 +87,9 @@ def test_a_wrong_use_is_one_sentence(
     assert (ended, out) == (code, "")
     assert err.startswith("heliograph: ") and err.count("\n") == 1 and sentence in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pushing_offline_is_one_sentence(run: CommandLine, tiny_core_dir: Path) -> None:
+    code, out, err = run("push", str(tiny_core_dir), "me/mine")
+    assert (code, out) == (4, "") and "me/mine can't be written while offline" in err
+    assert not (tiny_core_dir / "README.md").exists()
