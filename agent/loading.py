@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from heliograph.graphs.steps import Core, Steps
+    from heliograph.model.plan import Plan
 
 
 def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | None) -> Steps:
@@ -33,7 +34,11 @@ def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | Non
     features = None
     if core is None:
         core = load_core(settings)
-        features = settings.home / "features" / fingerprint(settings.weights_dir())
+        precision = "auto" if settings.device == "auto" else settings.dtype
+        name = fingerprint(settings.weights_dir())
+        if precision != "float32":  # features in 16 bits are others
+            name = f"{name}-{precision}"
+        features = settings.home / "features" / name
     return Steps(
         core,
         ArtifactStore(settings.home / "artifacts"),
@@ -61,10 +66,27 @@ def load_core(settings: Settings) -> Core:
     return computed(_load, settings)
 
 
+def plan_here(settings: Settings) -> Plan:
+    """Where the parts of the settings' core go on this machine.
+
+    Raises:
+        TooLittleMemory: it has too little for them.
+        WeightsError: a part is missing or damaged.
+    """
+    from heliograph.model.machine import half_here, memory_here
+    from heliograph.model.needs import needs
+    from heliograph.model.plan import plan
+
+    memory = memory_here(settings.gpu_memory)
+    return plan(needs(settings.weights_dir()), memory, half=half_here())
+
+
 def _load(settings: Settings) -> Core:
     import torch
 
     from heliograph.model.core import AnyToAny
 
+    if settings.device == "auto":
+        return AnyToAny.from_pretrained(settings.weights_dir(), plan=plan_here(settings))
     dtype: torch.dtype = getattr(torch, settings.dtype)
     return AnyToAny.from_pretrained(settings.weights_dir(), device=settings.device, dtype=dtype)

@@ -32,9 +32,12 @@ class Settings(BaseModel):
     home: Path = Field(default_factory=data_home)
     """Directory of conversations, media and caches."""
     device: str = "cpu"
-    """Where the core computes, in torch's words."""
+    """Where the core computes, in torch's words; ``auto`` plans where each part goes, from the
+    memory that is free."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Precision in which the core computes."""
+    """Precision in which the core computes, unless ``device`` is ``auto``."""
+    gpu_memory: float | None = Field(default=None, gt=0)
+    """GB of the GPU that ``auto`` may fill; ``None`` is all that is free."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of sampling and decoding; the n-th medium of a turn takes ``seed + n``."""

@@ -39,9 +39,11 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
 from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
+from heliograph.model.plan import PROJECTIONS, Plan
+from heliograph.model.pretrained import Quantised, check_quantised
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
 from heliograph.model.referenced import changed_rows
-from heliograph.model.shelf import NAMES, Shelf
+from heliograph.model.shelf import NAMES, Shelf, torch_dtype
 from heliograph.model.signals import Event, Signal
 from heliograph.model.sources import core_folder
 
@@ -160,8 +162,10 @@ class AnyToAny(nn.Module):
         from heliograph.model.media import read
 
         encoder = self.encoder(media.modality)
+        assert isinstance(encoder, nn.Module)
         prepared = encoder.prepare(read(media)).unsqueeze(0)  # (1, …)
-        return encoder.patches(media.modality, prepared.to(self.device))[0].cpu()
+        prepared = prepared.to(next(encoder.parameters()))
+        return encoder.patches(media.modality, prepared)[0].float().cpu()
 
     @torch.no_grad()
     def condition(self, signal: Signal) -> Condition:
@@ -262,7 +266,15 @@ class AnyToAny(nn.Module):
         Args:
             directory: made where it is missing.
             dtype: what float32 weights are stored as.
+
+        Raises:
+            InputError: the language model is quantised.
         """
+        if self.language.quantised:
+            raise InputError(
+                "A quantised language model has lost what it was read from and isn't saved: load "
+                "the core without a plan first."
+            )
         directory.mkdir(parents=True, exist_ok=True)
         if not self._save_over_base(directory / LANGUAGE):
             self.language.save_pretrained(directory / LANGUAGE, dtype)
@@ -292,21 +304,32 @@ class AnyToAny(nn.Module):
         dtype: torch.dtype = torch.float32,
         load: Collection[str] | None = None,
         revision: str | None = None,
+        plan: Plan | None = None,
     ) -> AnyToAny:
         """Load a directory that ``save_pretrained`` wrote, or a repository that has one.
 
         Args:
             directory: with ``config.json``; or an id of the hub, ``owner/name@revision`` too.
             device: for the language model and the projections.
-            dtype: precision to compute in, whatever the weights are stored as.
+            dtype: precision to compute in, whatever the weights are stored as; a decoder's parts
+                that 16 bits would spoil stay in float32.
             load: encoders' names and decoders' modalities to load now rather than when
                 they are first used.
             revision: commit, branch or tag of the repository.
+            plan: where each part lies and computes, instead of ``device`` and ``dtype``.
 
         Raises:
+            InputError: the plan is another core's.
+            MissingExtra: the plan quantises, and what does it isn't installed.
             WeightsError: a file is missing, damaged, or doesn't fit the others; or the hub can't
                 be reached.
         """
+        quantised: Quantised | None = None
+        if plan is not None:
+            device, quantised = plan.of(LANGUAGE).device, plan.quantised
+            dtype = torch_dtype(plan.of(PROJECTIONS))
+            if quantised is not None:
+                check_quantised()
         directory = core_folder(directory, revision)
         config = read_json(directory / "config.json")
         try:
@@ -343,12 +366,15 @@ class AnyToAny(nn.Module):
             device=device,
             dtype=dtype,
             base=base if origins.referenced(LANGUAGE) else None,
+            quantised=quantised,
         )
         core = cls(language, inputs, outputs)
         core._load_projections(directory / "projections.safetensors")
         core.inputs.to(device, dtype)
         core.outputs.to(device, dtype)
-        core.shelf = Shelf(encoders, decoders, directory, origins=origins)
+        core.shelf = Shelf(encoders, decoders, directory, origins=origins, dtype=dtype, plan=plan)
+        if plan is not None:
+            language.bound = plan.context
         for name in load or ():
             if name in encoders:
                 core.shelf.encoder(name, core.device)

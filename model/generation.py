@@ -110,6 +110,7 @@ def _generate(
     states = [_start(core, index, row, options) for index, row in enumerate(rows)]
     chooser = _Chooser(core.language, options)
     batch = _Batch(core)
+    core.shelf.clear()  # of the encoder that looked
     scores = batch.prefill(rows)  # (B, V)
     while states:
         if cancelled is not None and cancelled():

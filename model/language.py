@@ -30,7 +30,7 @@ from heliograph.model.dialects import (
     SignalTable,
 )
 from heliograph.model.errors import WeightsError
-from heliograph.model.pretrained import read_generation, read_model, read_tokenizer
+from heliograph.model.pretrained import Quantised, read_generation, read_model, read_tokenizer
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE, restore_rows, write_rows
 from heliograph.model.scaffold import scaffold
@@ -75,6 +75,7 @@ class LanguageModel(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.dialect = dialect
+        self.bound: int | None = None
         self._extend(dialect.tokens(specs))
         self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs))
         self._scaffolds: dict[tuple[object, ...], list[list[int]]] = {}
@@ -90,8 +91,14 @@ class LanguageModel(nn.Module):
 
     @property
     def context(self) -> int:
-        """How many positions the model can read."""
-        return int(self.model.config.max_position_embeddings)
+        """How many positions are read at most: those of the model, or the ``bound`` on them."""
+        own = int(self.model.config.max_position_embeddings)
+        return own if self.bound is None else min(own, self.bound)
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the weights are only near to those that were read."""
+        return bool(getattr(self.model, "is_quantized", False))
 
     @property
     def device(self) -> torch.device:
@@ -325,6 +332,7 @@ class LanguageModel(nn.Module):
         dtype: torch.dtype | Literal["auto"] = torch.float32,
         template: str | None = None,
         base: Path | None = None,
+        quantised: Quantised | None = None,
     ) -> LanguageModel:
         """Load a folder that ``save_pretrained``, or transformers itself, wrote.
 
@@ -335,21 +343,24 @@ class LanguageModel(nn.Module):
             dtype: precision to compute in, whatever the weights are stored as; ``auto`` is theirs.
             template: a chat template for a tokenizer that has none; one that it has wins.
             base: folder of the model that a directory by ``save_over`` leaves out.
+            quantised: in which form linear layers are kept, the head's left out.
 
         Raises:
+            MissingExtra: it is to be quantised, and what does it isn't installed.
             WeightsError: a file is missing, damaged, or doesn't fit the configuration.
         """
         check_folder(base or directory, "config.json")
         check_folder(directory, "tokenizer_config.json")
         tokenizer = read_tokenizer(directory)
-        model = read_model(base or directory, dtype)
+        model = read_model(base or directory, dtype, quantised, device)
         if base is not None:
             restore_rows(model, directory)
             read_generation(model, directory)
         language = cls(model, tokenizer, specs, dialect, template)
         if (directory / "adapter").is_dir():
             language._load_adapter(directory / "adapter")
-        language.to(device)
+        if quantised is None:
+            language.to(device)
         return language.eval()
 
     # --- inside

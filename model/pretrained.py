@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
@@ -13,6 +13,9 @@ from heliograph.model.quiet import quiet
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
+
+Quantised: TypeAlias = Literal["int8", "4-bit"]
+"""By bitsandbytes: Dettmers et al. 2022, arXiv 2208.07339, and 2023, arXiv 2305.14314 (NF4)."""
 
 
 def read_tokenizer(directory: Path) -> Any:
@@ -33,23 +36,64 @@ def read_tokenizer(directory: Path) -> Any:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
 
 
-def read_model(directory: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrainedModel:
-    """The causal LM in a folder of transformers; ``auto`` is the precision of its files.
+def check_quantised() -> None:
+    """Check that models can be quantised.
 
     Raises:
+        MissingExtra: what does it isn't installed.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("bitsandbytes") is None:
+        raise MissingExtra("bitsandbytes", "quant")
+
+
+def read_model(
+    directory: Path,
+    dtype: torch.dtype | Literal["auto"],
+    quantised: Quantised | None = None,
+    device: str | torch.device = "cpu",
+) -> PreTrainedModel:
+    """The causal LM in a folder of transformers.
+
+    Args:
+        directory: where it lies.
+        dtype: precision to compute in; ``auto`` is that of its files.
+        quantised: in which form its linear layers, but for the head, are kept.
+        device: of a quantised model, which is put there while it is read; others are on the CPU.
+
+    Raises:
+        MissingExtra: it is to be quantised, and what does it isn't installed.
         WeightsError: a file is missing, damaged, or doesn't fit the configuration.
     """
     from transformers import AutoModelForCausalLM
 
+    more: dict[str, Any] = {}
+    if quantised is not None:
+        check_quantised()
+        more = {"quantization_config": _quantisation(quantised, dtype), "device_map": {"": device}}
     with _loading(directory, "language model"):
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=dtype, local_files_only=True, output_loading_info=True
+            directory, dtype=dtype, local_files_only=True, output_loading_info=True, **more
         )
     model, info = loaded
     if info["missing_keys"]:
         missing = min(info["missing_keys"])
         raise WeightsError(f"The language model in {directory} lacks the weights {missing}.")
     return cast("PreTrainedModel", model)
+
+
+def _quantisation(kind: Quantised, dtype: torch.dtype | Literal["auto"]) -> Any:
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 def read_generation(model: PreTrainedModel, directory: Path) -> None:

@@ -1,4 +1,9 @@
-"""Encoders and decoders of a core: known by name at once, read when they are first used."""
+"""Encoders and decoders of a core: known by name at once, read when they are first used.
+
+Where a plan lets parts take turns, one that is asked for is brought to its device, and the one
+that was there goes back to where it rests; it stays, for the next medium of its kind, until
+another part or the language model is to compute.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +19,8 @@ from torch import nn
 from heliograph.model.errors import InputError
 from heliograph.model.origins import Origins
 from heliograph.model.parts import Modality
+from heliograph.model.plan import Placement, Plan
+from heliograph.model.quiet import quiet
 from heliograph.model.sources import Kind
 
 if TYPE_CHECKING:
@@ -36,6 +43,11 @@ class Shelf:
     loaded_encoders: dict[str, Encoder] = field(default_factory=dict)
     loaded_decoders: dict[Modality, DiffusionDecoder] = field(default_factory=dict)
     origins: Origins = field(default_factory=Origins)
+    dtype: torch.dtype = torch.float32
+    """Precision in which parts that are read compute, where there is no plan."""
+    plan: Plan | None = None
+    visitor: str | None = None
+    """The part that takes its turn on its device."""
 
     @classmethod
     def of(
@@ -63,18 +75,21 @@ class Shelf:
         return self.encoder(name, device)
 
     def encoder(self, name: str, device: torch.device) -> Encoder:
-        """An encoder by name."""
+        """An encoder by name, where it computes."""
+        part = f"encoders/{name}"
+        place = self._place(part)
         if name not in self.loaded_encoders:
             from heliograph.model.encoders import load_encoder
 
-            folder = self.folder(f"encoders/{name}", "encoder")
-            encoder = load_encoder(folder, self.origins.reading.get(name))
-            _module(encoder).to(device)
+            folder = self.folder(part, "encoder")
+            encoder = load_encoder(folder, self.origins.reading.get(name), self._dtype(place))
+            _module(encoder).to(place.rest if place else device)
             self.loaded_encoders[name] = encoder
+        self._take(part, place)
         return self.loaded_encoders[name]
 
     def decoder(self, modality: Modality, device: torch.device) -> DiffusionDecoder:
-        """The decoder that makes a modality.
+        """The decoder that makes a modality, where it computes.
 
         Raises:
             InputError: there is none.
@@ -82,14 +97,48 @@ class Shelf:
         """
         if modality not in self.decoders:
             raise InputError(f"These weights can't make {NAMES[modality]}.")
+        part = f"decoders/{modality}"
+        place = self._place(part)
         if modality not in self.loaded_decoders:
             from heliograph.model.decoders import DiffusionDecoder
 
-            folder = self.folder(f"decoders/{modality}", "decoder")
-            decoder = DiffusionDecoder.from_pretrained(folder)
-            decoder.pipeline.to(device)
+            folder = self.folder(part, "decoder")
+            decoder = DiffusionDecoder.from_pretrained(folder, self._dtype(place))
             self.loaded_decoders[modality] = decoder
+            self._move(part, place.rest if place else device)
+        self._take(part, place)
         return self.loaded_decoders[modality]
+
+    def clear(self) -> None:
+        """Send the part that takes its turn back to where it rests."""
+        if self.visitor is not None:
+            place = self._place(self.visitor)
+            assert place is not None
+            self._move(self.visitor, place.rest)
+            self.visitor = None
+
+    def _place(self, part: str) -> Placement | None:
+        return None if self.plan is None else self.plan.of(part)
+
+    def _dtype(self, place: Placement | None) -> torch.dtype:
+        return self.dtype if place is None else torch_dtype(place)
+
+    def _take(self, part: str, place: Placement | None) -> None:
+        """Bring a part to its device if it isn't there, once what was there has made room."""
+        if place is None or self.visitor == part:
+            return
+        self.clear()
+        if place.in_turn:
+            self._move(part, place.device)
+            self.visitor = part
+
+    def _move(self, part: str, device: str | torch.device) -> None:
+        folder, _, name = part.partition("/")
+        if folder == "encoders":
+            _module(self.loaded_encoders[name]).to(device)
+            return
+        with quiet("diffusers"):  # half precision may rest on the processor
+            self.loaded_decoders[name].pipeline.to(device)  # type: ignore[index]
 
     def folder(self, part: str, kind: Kind) -> Path:
         """Where a part is read from, such as ``encoders/clip``.
@@ -109,13 +158,22 @@ class Shelf:
             if self.origins.referenced(f"encoders/{name}"):
                 continue
             encoder = copy.deepcopy(self.encoder(name, device))
-            _module(encoder).to("cpu", dtype)
+            _module(encoder).to("cpu")
+            for tensor in (*_module(encoder).parameters(), *_module(encoder).buffers()):
+                if tensor.dtype == torch.float32:  # what computes in 16 bits is stored as it is
+                    tensor.data = tensor.data.to(dtype)
             encoder.save_pretrained(directory / "encoders" / name)
         for modality in self.decoders:
             folder = directory / "decoders" / modality
             if self.origins.referenced(f"decoders/{modality}"):
                 continue
             self.decoder(modality, device).save_pretrained(folder, dtype)
+
+
+def torch_dtype(place: Placement) -> torch.dtype:
+    """In which a part that isn't quantised computes."""
+    dtype: torch.dtype = getattr(torch, place.precision)
+    return dtype
 
 
 def _module(encoder: Encoder) -> nn.Module:

@@ -28,6 +28,7 @@ from heliograph.agent.cli import (
     doctor,
     eval,
     imports,
+    plan,
     train,
 )
 from heliograph.model.errors import Cancelled, HeliographError
@@ -68,6 +69,7 @@ app.add_typer(train.app, name="train")
 app.add_typer(imports.app, name="import")
 app.command()(compose.compose)
 app.command()(compose.inspect)
+app.command()(plan.plan)
 app.command()(compose.push)
 app.add_typer(data.app, name="data")
 app.command("eval")(eval.evaluate)

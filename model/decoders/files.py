@@ -113,7 +113,7 @@ def _load(directory: Path, name: str, known: Recipe, dtype: torch.dtype) -> Any:
         pipeline = getattr(importlib.import_module(known.module), name)
         return pipeline.from_pretrained(
             directory,
-            dtype=dtype,
+            dtype={"default": dtype, **dict.fromkeys(known.single, torch.float32)},
             use_safetensors=True,
             local_files_only=True,
             **{p: None for p in index if p in known.absent or index[p] == [None, None]},

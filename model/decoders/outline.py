@@ -41,11 +41,22 @@ def outline_decoder(directory: Path) -> tuple[str, Modality, dict[str, tuple[int
         headers(directory / "motion_adapter")
         _, _, shapes = outline_decoder(directory.parent / settings.base)
         return name, known.modality, shapes
+    decoder = outline(directory)
+    with _one_sentence(directory):
+        return name, decoder.modality, dict(decoder.condition_shapes)
+
+
+def outline(directory: Path) -> DiffusionDecoder:
+    """A decoder that has no base, on the meta device.
+
+    Raises:
+        WeightsError: as ``outline_decoder`` does.
+    """
+    name, settings = read_settings(directory)
+    known = recipe(name)
     with _one_sentence(directory):
         pipeline_class = getattr(importlib.import_module(known.module), name)
-        pipeline = pipeline_class(**_components(directory, known))
-        decoder = DiffusionDecoder(pipeline, settings)
-        return name, decoder.modality, dict(decoder.condition_shapes)
+        return DiffusionDecoder(pipeline_class(**_components(directory, known)), settings)
 
 
 def _components(directory: Path, known: Recipe) -> dict[str, Any]:

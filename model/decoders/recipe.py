@@ -31,6 +31,9 @@ class Recipe:
     """Components that are loaded as ``None``: filters and adapters that nobody calls."""
     length: int | None = None
     """The ``max_sequence_length`` that encoder and call are given, where they take one."""
+    single: tuple[str, ...] = ()
+    """Components that stay in float32 whatever the others compute in, since 16 bits spoil what
+    they make and the pipeline doesn't see to it itself."""
     vectors: tuple[str, ...] = (POOLED,)
     """Tensors that the call wants as (B, width); those that end in ``mask`` it wants as (B, L)."""
     negatives: bool = True

@@ -248,6 +248,7 @@ class Wan(Recipe):
 
     modality = "video"
     length = 512
+    single = ("vae",)
 
     def shapes(self, pipe: Any, length: int) -> Shapes:
         transformer = pipe.transformer or pipe.transformer_2

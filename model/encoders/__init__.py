@@ -17,6 +17,7 @@ from heliograph.model.errors import WeightsError
 from heliograph.model.parts import Modality
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from heliograph.model.media import Clip
@@ -59,7 +60,11 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> Encoder:
+def load_encoder(
+    directory: Path,
+    reading: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> Encoder:
     """Load the encoder in ``directory``, whichever kind its ``config.json`` names.
 
     ``"kind": "imagebind"`` is ours, read as published where ``"scaled"`` is said; a
@@ -71,11 +76,12 @@ def load_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> E
         directory: of the encoder.
         reading: said here instead of in ``config.json``, of an encoder that isn't our own file:
             ``pooled``, ``scaled``, ``film_frames``, ``sound_seconds``.
+        dtype: precision to compute in, float32 where left out.
 
     Raises:
         WeightsError: there is no encoder, or its files don't fit.
     """
-    return _encoder(directory, reading or {}, outlined=False)
+    return _encoder(directory, reading or {}, {} if dtype is None else {"dtype": dtype})
 
 
 def outline_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> Encoder:
@@ -84,10 +90,13 @@ def outline_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -
     Raises:
         WeightsError: there is no encoder.
     """
-    return _encoder(directory, reading or {}, outlined=True)
+    return _encoder(directory, reading or {}, None)
 
 
-def _encoder(directory: Path, reading: Mapping[str, Any], outlined: bool) -> Encoder:
+def _encoder(
+    directory: Path, reading: Mapping[str, Any], loading: Mapping[str, Any] | None
+) -> Encoder:
+    """``loading`` is what loading is given besides; ``None`` only outlines."""
     path = Path(directory) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -102,15 +111,20 @@ def _encoder(directory: Path, reading: Mapping[str, Any], outlined: bool) -> Enc
         from heliograph.model.encoders.published import PublishedImageBind
 
         kind = PublishedImageBind if "scaled" in config else ImageBind
-        encoder = (kind.outline if outlined else kind.from_pretrained)(directory)
+        if loading is None:
+            encoder = kind.outline(directory)
+        else:
+            encoder = kind.from_pretrained(directory, **loading)
         if isinstance(encoder, PublishedImageBind):
             encoder.scaled = bool(config["scaled"])
     elif "model_type" in config:
         from heliograph.model.encoders.transformers import TransformersEncoder
 
-        load = TransformersEncoder.outline if outlined else TransformersEncoder.from_pretrained
-        sizes = ("film_frames", "sound_seconds")
-        encoder = load(directory, **{name: reading[name] for name in sizes if name in reading})
+        sizes = {n: reading[n] for n in ("film_frames", "sound_seconds") if n in reading}
+        if loading is None:
+            encoder = TransformersEncoder.outline(directory, **sizes)
+        else:
+            encoder = TransformersEncoder.from_pretrained(directory, **loading, **sizes)
     else:
         raise WeightsError(
             f"{path} names no kind of encoder that is known: imagebind or transformers."

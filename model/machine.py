@@ -1,0 +1,52 @@
+"""How much memory this machine has to give."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from heliograph.model.plan import GB, Half, Memory
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def memory_here(gpu_limit: float | None = None) -> Memory:
+    """What is free now.
+
+    Args:
+        gpu_limit: in GB; no more of the GPU is taken.
+    """
+    import torch
+
+    gpu = None
+    if torch.cuda.is_available():
+        gpu = torch.cuda.mem_get_info()[0]
+        if gpu_limit is not None:
+            gpu = min(gpu, round(gpu_limit * GB))
+    return Memory(cpu_memory(), gpu)
+
+
+def cpu_memory() -> int:
+    """Bytes that a new process may fill without pushing others out."""
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        said = dict(line.split(":", 1) for line in lines)
+        free = int(said["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        pass  # no Linux: all that there is
+    try:  # of a container
+        limit = int((_CGROUP / "memory.max").read_text())
+        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
+    except (OSError, ValueError):  # "max" is no number
+        pass
+    return max(0, free)
+
+
+def half_here() -> Half:
+    """The 16 bits in which this machine's GPU computes as fast as it can."""
+    import torch
+
+    if not torch.cuda.is_available() or torch.cuda.is_bf16_supported(including_emulation=False):
+        return "bfloat16"
+    return "float16"

@@ -1,0 +1,194 @@
+"""What the parts of a core need, told from configurations and headers: nothing is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from heliograph.model.activations import alive
+from heliograph.model.checkpoint import read_json
+from heliograph.model.decoders.adapter import DiffusionDecoder
+from heliograph.model.decoders.files import read_settings
+from heliograph.model.decoders.outline import outline
+from heliograph.model.decoders.recipes import recipe
+from heliograph.model.decoders.workload import workload
+from heliograph.model.encoders import Encoder, outline_encoder
+from heliograph.model.errors import WeightsError
+from heliograph.model.headers import headers
+from heliograph.model.media import Clip, Film, Image, Sound
+from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.parts import Modality
+from heliograph.model.plan import PROJECTIONS, Need
+from heliograph.model.quiet import quiet
+from heliograph.model.referenced import ROWS_FILE
+from heliograph.model.sources import Kind, check_safe, core_folder
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+BLANK: Mapping[Modality, Clip] = {
+    "image": Image(np.zeros((32, 32, 3), np.uint8)),
+    "audio": Sound(np.zeros(16_000, np.float32), 16_000),
+    "video": Film(np.zeros((2, 32, 32, 3), np.uint8), 8.0),
+}
+
+
+def needs(directory: Path | str) -> tuple[Need, ...]:
+    """What each part of a core needs.
+
+    Args:
+        directory: of the core, or its id on the hub. Parts that lie elsewhere are taken as they
+            are, without hashing them.
+
+    Raises:
+        WeightsError: there is no core, or a part is missing, damaged or pickled.
+    """
+    directory = core_folder(directory)
+    config = read_json(directory / "config.json")
+    try:
+        origins = Origins.from_config(config)
+        encoders = {str(name): tuple(known) for name, known in config["encoders"].items()}
+        decoders = list(config["decoders"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise WeightsError(
+            f"The weights are damaged: {directory / 'config.json'} lacks or misnames an entry "
+            f"({error})."
+        ) from error
+    projections = headers(directory / "projections.safetensors")
+    return (
+        _language_in(_folder(origins, directory, LANGUAGE, "language"), directory / LANGUAGE),
+        Need(PROJECTIONS, "projections", sum(h.count for h in projections.values())),
+        *(
+            encoder_need(
+                name,
+                outline_encoder(
+                    _folder(origins, directory, f"encoders/{name}", "encoder"),
+                    origins.reading.get(name),
+                ),
+                known,
+            )
+            for name, known in encoders.items()
+        ),
+        *(
+            _decoder_in(_folder(origins, directory, f"decoders/{modality}", "decoder"), modality)
+            for modality in decoders
+        ),
+    )
+
+
+def language_need(model: PreTrainedModel) -> Need:
+    """What a causal LM on the meta device needs."""
+    from transformers.pytorch_utils import Conv1D
+
+    config: Any = model.config.get_text_config()
+    heads = config.num_attention_heads
+    width = config.hidden_size
+    head_width = getattr(config, "head_dim", None) or width // heads
+    kept = getattr(config, "num_key_value_heads", None) or heads
+    inner = getattr(config, "intermediate_size", None) or 4 * width
+    head = model.get_output_embeddings()
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    return Need(
+        LANGUAGE,
+        "language",
+        _count(model),
+        linear=sum(module.weight.numel() for module in layers),
+        cache=2 * config.num_hidden_layers * kept * head_width,
+        layer=6 * width + 3 * inner,
+        positions=int(config.max_position_embeddings),
+    )
+
+
+def encoder_need(name: str, encoder: Encoder, modalities: Sequence[Modality]) -> Need:
+    """What an encoder on the meta device needs for the modalities that it reads in a core."""
+    assert isinstance(encoder, nn.Module)
+
+    def reading(modality: Modality) -> int:
+        x = encoder.prepare(BLANK[modality]).unsqueeze(0).to("meta")
+        return alive(encoder, lambda: encoder.patches(modality, x))
+
+    return Need(
+        f"encoders/{name}",
+        "encoder",
+        _count(encoder),
+        activations=max((reading(modality) for modality in modalities), default=0),
+    )
+
+
+def decoder_need(modality: Modality, decoder: DiffusionDecoder, name: str) -> Need:
+    """What a decoder on the meta device needs.
+
+    Args:
+        modality: what it makes in the core.
+        decoder: it, or the picture model that it moves.
+        name: its pipeline's class.
+    """
+    components = decoder.pipeline.components
+    modules = {n: part for n, part in components.items() if isinstance(part, nn.Module)}
+    single = recipe(name).single
+    load = workload(decoder, name)
+    apart = load.autoencoder if "vae" in single else 0
+    config = getattr(components["vae"], "config", None)
+    upcast = name == "StableDiffusionXLPipeline" and getattr(config, "force_upcast", False)
+    return Need(
+        f"decoders/{modality}",
+        "decoder",
+        sum(map(_count, modules.values())),
+        single=sum(_count(part) for n, part in modules.items() if n in single),
+        activations=max(load.denoiser, 0 if apart else load.autoencoder),
+        single_activations=apart,
+        upcast=load.autoencoder if upcast else 0,
+    )
+
+
+def _language_in(folder: Path, own: Path) -> Need:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    check_safe(folder)
+    try:
+        with quiet(), torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            model = AutoModelForCausalLM.from_config(config)
+    except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
+        what = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{folder} is no causal language model of transformers: {what}"
+        ) from error
+    need = language_need(model)
+    rows = headers(own / ROWS_FILE) if (own / ROWS_FILE).is_file() else {}
+    adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
+    added = sum(header.count for name, header in rows.items() if name != "ids")
+    lora = sum(header.count for header in adapter.values())  # which PEFT keeps in float32
+    return replace(need, parameters=need.parameters + added + lora, single=lora)
+
+
+def _decoder_in(folder: Path, modality: Modality) -> Need:
+    name, settings = read_settings(folder)
+    if settings.base is None:
+        return decoder_need(modality, outline(folder), name)
+    moved = outline(folder.parent / settings.base).with_settings(
+        call=settings.call, guidance=settings.guidance
+    )
+    need = decoder_need(modality, moved, name)
+    adapter = sum(header.count for header in headers(folder / "motion_adapter").values())
+    return replace(need, parameters=need.parameters + adapter)
+
+
+def _folder(origins: Origins, directory: Path, part: str, kind: Kind) -> Path:
+    """Where a part lies, unhashed."""
+    source = origins.sources.get(part)
+    if source is not None and source.path and not source.copied:
+        if not Path(source.path).exists():
+            raise WeightsError(f"The {kind} that this core refers to is missing: {source.path}.")
+        return Path(source.path)
+    return origins.place(directory, part, kind)
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

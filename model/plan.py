@@ -1,0 +1,349 @@
+"""Where each part of a core lies and computes, in which precision, and what that takes.
+
+``plan`` is a pure function of what the parts need (``needs.py``) and of the memory that there is:
+it takes the first of these arrangements that fits, nothing being loaded before.
+
+    1  everything on the GPU, in 16 bits
+    2  decoders in turn: each lies in the machine's memory and is on the GPU while it is used
+    3  encoders in turn too
+    4  the language model in int8 (Dettmers et al. 2022, arXiv 2208.07339)
+    5  the language model in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314)
+    6  part after part computes on the processor: decoders, largest first, encoders, language model;
+       what is left on the GPU is arranged as 1 to 5
+
+On the processor parts are in single precision, or in bfloat16 where that is too large.
+
+The peak of a device is what lies there always, and the most that one activity needs besides: the
+weights of a part that takes turns, and what it works with. In bytes, with b for one number:
+
+    weights      parameters x b; those of an int8 model's linear layers take 1, of a 4-bit one's
+                 1/2 and 0.127 / 8 for their scales (section 3 of the second paper)
+    language     positions x (2 x layers x KV heads x head width) x b for keys and values, and
+                 positions x (6 x width + 3 x feed-forward width) x b + positions² x b for one
+                 layer's activations over the longest prompt, its mask among them
+    others       the numbers that are alive at once during one call (``activations.py``) x b
+
+A tenth of the GPU, at most 2 GB, is left to CUDA's context, its kernels' workspaces and
+fragmentation. The machine's memory also holds the process itself, and one after the other the
+parts on their way to the GPU.
+
+Not covered: several GPUs; more rows than one at a time.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from heliograph.model.errors import InputError, TooLittleMemory
+
+Role: TypeAlias = Literal["language", "projections", "encoder", "decoder"]
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16", "int8", "4-bit"]
+Half: TypeAlias = Literal["bfloat16", "float16"]
+
+GB = 10**9
+PROJECTIONS = "projections"
+"""What all input and output projections are called together."""
+CPU = "cpu"
+CONTEXT = 8192
+"""Positions that a conversation may take unless another bound is given."""
+PROCESS = 1 * GB
+"""Python, torch, transformers and diffusers once they are imported, with room for media."""
+LEFT_FREE, LEFT_FREE_AT_MOST = 0.1, 2 * GB
+NF4 = 0.5 + 0.127 / 8
+"""Bytes of a weight in 4 bits with its doubly quantised scale."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What there is, in bytes."""
+
+    cpu: int
+    gpu: int | None = None
+    """``None`` where there is no GPU."""
+
+    @property
+    def usable(self) -> int:
+        """Of the GPU's, what a plan may fill."""
+        gpu = self.gpu or 0
+        return gpu - min(int(LEFT_FREE * gpu), LEFT_FREE_AT_MOST)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one part needs, whatever it is stored as. Numbers are counted, not bytes."""
+
+    part: str
+    """As the core names it: ``language``, ``projections``, ``encoders/clip``, ``decoders/image``.
+    """
+    role: Role
+    parameters: int
+    linear: int = 0
+    """Of these, those that quantisation makes smaller."""
+    single: int = 0
+    """Of these, those that stay in float32 in any plan."""
+    activations: int = 0
+    """Numbers alive at once during one call, in the part's precision."""
+    single_activations: int = 0
+    """The same at another time of the call, in float32."""
+    upcast: int = 0
+    """The same, in float32 only where the precision is float16."""
+    cache: int = 0
+    """Numbers that the language model keeps for each position."""
+    layer: int = 0
+    """Numbers alive in one of its layers for each position."""
+    positions: int = 0
+    """How many it was made for."""
+
+    def weights(self, precision: Precision) -> int:
+        """Bytes of its weights."""
+        outside = self.parameters - self.single - self.linear
+        return round(
+            4 * self.single + _bytes(precision) * outside + _linear(precision) * self.linear
+        )
+
+    def working(self, precision: Precision, context: int) -> int:
+        """Bytes besides the weights while it computes."""
+        size, length = _bytes(precision), min(context, self.positions)
+        prompt = length * (self.cache + self.layer) + length**2
+        single = max(self.single_activations, self.upcast * (precision == "float16"))
+        return max(size * (self.activations + prompt), 4 * single)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where one part is."""
+
+    part: str
+    role: Role
+    precision: Precision
+    rest: str
+    """Device on which its weights lie while it isn't used, in torch's words."""
+    device: str
+    """Device on which it computes."""
+    weights: int
+    """Bytes of its weights, where it is."""
+    working: int
+    """Bytes besides these on its device while it computes: activations, keys and values."""
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether it is brought to its device only when it is to compute."""
+        return self.rest != self.device
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where all parts are. Sizes are in bytes."""
+
+    placements: tuple[Placement, ...]
+    memory: Memory
+    context: int
+    """Positions that a conversation may take; longer ones lose their oldest exchanges."""
+
+    def of(self, part: str) -> Placement:
+        """Where one part is.
+
+        Raises:
+            InputError: the plan is for a core without such a part.
+        """
+        for placement in self.placements:
+            if placement.part == part:
+                return placement
+        raise InputError(f"This plan is another core's: it has no {part}.")
+
+    @property
+    def quantised(self) -> Literal["int8", "4-bit"] | None:
+        """How the language model is kept, where it is quantised."""
+        for placement in self.placements:
+            if placement.precision == "int8" or placement.precision == "4-bit":
+                return placement.precision
+        return None
+
+    @property
+    def gpu_peak(self) -> int:
+        """The most that is on the GPU at once."""
+        on = [p for p in self.placements if p.device != CPU]
+        resting = sum(p.weights for p in on if not p.in_turn)
+        return resting + max((p.working + p.weights * p.in_turn for p in on), default=0)
+
+    @property
+    def cpu_peak(self) -> int:
+        """The most that is in the machine's memory at once, the process itself included."""
+        resting = sum(p.weights for p in self.placements if p.rest == CPU)
+        computing = max((p.working for p in self.placements if p.device == CPU), default=0)
+        passing = max((p.weights for p in self.placements if p.rest != CPU), default=0)
+        return PROCESS + resting + max(computing, passing)
+
+    @property
+    def busiest(self) -> Placement:
+        """The part at whose work the GPU, or else the machine's memory, is fullest."""
+        on = [p for p in self.placements if p.device != CPU] or list(self.placements)
+        return max(on, key=lambda p: p.working + p.weights * p.in_turn)
+
+    @property
+    def concessions(self) -> tuple[str, ...]:
+        """What had to give way, in words."""
+        if self.memory.gpu is None:
+            half = any(p.precision != "float32" for p in self.placements)
+            return ("everything in 16 bits",) if half else ()
+        said = [
+            f"{role}s in turn"
+            for role in ("decoder", "encoder")
+            if any(p.in_turn and p.role == role for p in self.placements)
+        ]
+        said += [
+            f"the language model in {p.precision.replace('4-bit', '4 bits')}"
+            for p in self.placements
+            if p.role == "language" and p.precision in ("int8", "4-bit")
+        ]
+        return (*said, *(f"{p.part} on the processor" for p in self.placements if p.device == CPU))
+
+
+@dataclass(frozen=True)
+class _Arrangement:
+    """One way to place the parts."""
+
+    off: frozenset[str]
+    """Parts that compute on the processor."""
+    turns: tuple[Role, ...]
+    language: Precision
+    processor: Precision
+
+
+def plan(
+    needs: Sequence[Need],
+    memory: Memory,
+    *,
+    half: Half = "bfloat16",
+    context: int = CONTEXT,
+    device: str = "cuda",
+) -> Plan:
+    """The first arrangement that fits.
+
+    Args:
+        needs: of all parts.
+        memory: what there is.
+        half: the 16 bits in which the GPU computes; older ones than NVIDIA's Ampere have no
+            ``bfloat16``.
+        context: positions that a conversation may take, if the language model has as many.
+        device: the GPU, in torch's words.
+
+    Raises:
+        TooLittleMemory: none fits; the message says how much is missing.
+    """
+    least: tuple[int, Plan] | None = None
+    for arrangement in _arrangements(needs, memory, half, context):
+        found = _arranged(needs, memory, arrangement, half, context, device)
+        over = max(0, found.gpu_peak - memory.usable) + max(0, found.cpu_peak - memory.cpu)
+        if not over:
+            return found
+        if least is None or over < least[0]:
+            least = (over, found)
+    assert least is not None
+    raise TooLittleMemory(_shortage(least[1]))
+
+
+def _arrangements(
+    needs: Sequence[Need], memory: Memory, half: Half, context: int
+) -> Iterator[_Arrangement]:
+    """In the order of what they cost."""
+    everything = frozenset(need.part for need in needs)
+    if memory.gpu is None:
+        yield from (_Arrangement(everything, (), p, p) for p in ("float32", "bfloat16"))
+        return
+    levels: list[tuple[tuple[Role, ...], Precision]] = [
+        ((), half),
+        (("decoder",), half),
+        (("decoder", "encoder"), half),
+        (("decoder", "encoder"), "int8"),
+        (("decoder", "encoder"), "4-bit"),
+    ]
+    for off in _moved_off(needs, memory.usable, half, context):
+        kept = levels if "language" not in off else levels[:3]
+        for (turns, language), processor in itertools.product(kept, ("float32", "bfloat16")):
+            if off or processor == "float32":
+                yield _Arrangement(off, turns, language, processor)  # type: ignore[arg-type]
+
+
+def _moved_off(
+    needs: Sequence[Need], usable: int, half: Half, context: int
+) -> Iterator[frozenset[str]]:
+    """Sets of parts that compute on the processor: first those that can't be on the GPU even
+    alone, then one more each time."""
+
+    def alone(need: Need) -> int:
+        least: Precision = "4-bit" if need.role == "language" else half
+        return need.weights(least) + need.working(least, context)
+
+    order: dict[Role, int] = {"decoder": 0, "encoder": 1, "projections": 2, "language": 3}
+    ranked = sorted(needs, key=lambda need: (order[need.role], -alone(need)))
+    off = {need.part for need in needs if alone(need) > usable}
+    while True:
+        if "language" in off:  # which its projections never leave
+            off |= {need.part for need in needs if need.role == "projections"}
+        yield frozenset(off)
+        left = [n for n in ranked if n.part not in off and n.role != "projections"]
+        if not left:
+            return
+        off.add(left[0].part)
+
+
+def _arranged(
+    needs: Sequence[Need],
+    memory: Memory,
+    arrangement: _Arrangement,
+    half: Half,
+    context: int,
+    device: str,
+) -> Plan:
+    placements = []
+    for need in needs:
+        off = need.part in arrangement.off
+        precision: Precision = arrangement.processor if off else half
+        if need.role == "language" and not off:
+            precision = arrangement.language
+        at = CPU if off else device
+        placements.append(
+            Placement(
+                need.part,
+                need.role,
+                precision,
+                CPU if need.role in arrangement.turns else at,
+                at,
+                need.weights(precision),
+                need.working(precision, context),
+            )
+        )
+    own = next((need.positions for need in needs if need.role == "language"), context)
+    return Plan(tuple(placements), memory, min(context, own))
+
+
+def _shortage(found: Plan) -> str:
+    memory, said = found.memory, []
+    if found.gpu_peak > memory.usable:
+        said.append(_short("of GPU memory", found.gpu_peak, memory.usable))
+    if found.cpu_peak > memory.cpu:
+        said.append(_short("of memory", found.cpu_peak, memory.cpu))
+    return f"This core takes {' and '.join(said)}, even in the smallest form that it has."
+
+
+def _short(kind: str, peak: int, there: int) -> str:
+    return f"{in_gb(peak)} {kind} where {in_gb(there)} can be had ({in_gb(peak - there)} missing)"
+
+
+def in_gb(size: int) -> str:
+    """A size for people."""
+    return f"{size / GB:.1f} GB" if size >= GB / 10 else f"{size / 10**6:.0f} MB"
+
+
+def _bytes(precision: Precision) -> int:
+    """Of a number outside of quantised layers, and of what is computed."""
+    return 4 if precision == "float32" else 2
+
+
+def _linear(precision: Precision) -> float:
+    """Of a number in a layer that quantisation makes smaller."""
+    return {"int8": 1.0, "4-bit": NF4}.get(precision, float(_bytes(precision)))

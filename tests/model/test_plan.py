@@ -1,0 +1,381 @@
+"""Plans: what parts take, which arrangement is taken, and that it is carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+import transformers as tf
+from torch import Tensor, nn
+
+from heliograph.model.activations import alive
+from heliograph.model.core import AnyToAny
+from heliograph.model.decoders.testing import values
+from heliograph.model.decoders.workload import TRANSFORMER, UNET
+from heliograph.model.errors import InputError, MissingExtra, TooLittleMemory, WeightsError
+from heliograph.model.generation import GenerationOptions
+from heliograph.model.needs import language_need, needs
+from heliograph.model.parts import Media, Message, Text
+from heliograph.model.plan import GB, NF4, PROCESS, Memory, Need, Plan, plan
+from heliograph.model.signals import Signal
+
+LANGUAGE = Need(
+    "language", "language", 7 * GB, linear=6 * GB, cache=10**5, layer=10**4, positions=4096
+)
+PROJECTIONS = Need("projections", "projections", GB // 10)
+ENCODER = Need("encoders/eye", "encoder", GB // 2, activations=GB // 20)
+IMAGE = Need("decoders/image", "decoder", GB, activations=GB // 2)
+VIDEO = Need("decoders/video", "decoder", 4 * GB, single=GB // 10, activations=GB)
+CORE = (LANGUAGE, PROJECTIONS, ENCODER, IMAGE, VIDEO)
+ROOMY = 128 * GB
+
+
+def on(gpu: float, cpu: int = ROOMY) -> Plan:
+    return plan(CORE, Memory(cpu, round(gpu * GB)))
+
+
+# --- the arrangement
+
+
+@pytest.mark.parametrize(
+    ("gpu", "concessions"),
+    [
+        (80, ()),
+        (28, ("decoders in turn",)),
+        (26.5, ("decoders in turn", "encoders in turn")),
+        (24, ("decoders in turn", "encoders in turn", "the language model in int8")),
+        (16, ("decoders in turn", "encoders in turn", "the language model in 4 bits")),
+        (
+            12,
+            (
+                "decoders in turn",
+                "encoders in turn",
+                "the language model in int8",
+                "decoders/video on the processor",
+            ),
+        ),
+        (
+            4,
+            (
+                "decoders in turn",
+                "language on the processor",
+                "projections on the processor",
+                "decoders/video on the processor",
+            ),
+        ),
+    ],
+)
+def test_concessions_are_made_in_their_order(gpu: float, concessions: tuple[str, ...]) -> None:
+    found = on(gpu)
+    assert found.concessions == concessions
+    assert found.gpu_peak <= found.memory.usable < gpu * GB
+
+
+def test_the_peak_is_what_rests_and_the_most_that_one_activity_needs() -> None:
+    found = on(28)
+    language, image, video = map(found.of, ("language", "decoders/image", "decoders/video"))
+    assert language.weights == 14 * GB and (language.rest, language.device) == ("cuda", "cuda")
+    assert language.working == 2 * (4096 * (10**5 + 10**4) + 4096**2)
+    assert video.weights == 4 * GB // 10 + 2 * (4 * GB - GB // 10)
+    assert (image.rest, image.device, image.in_turn) == ("cpu", "cuda", True)
+    resting = language.weights + 2 * (GB // 10) + GB
+    assert found.gpu_peak == resting + video.weights + video.working
+    assert found.busiest == video
+    assert found.cpu_peak == PROCESS + image.weights + video.weights + language.weights
+
+
+def test_quantisation_makes_linear_layers_smaller_and_nothing_else() -> None:
+    assert LANGUAGE.weights("int8") == 2 * GB + 6 * GB
+    assert LANGUAGE.weights("4-bit") == round(2 * GB + 6 * GB * NF4)
+    assert LANGUAGE.working("4-bit", 100) == LANGUAGE.working("bfloat16", 100)
+
+
+def test_a_shorter_context_takes_less_and_is_kept_to() -> None:
+    short = plan(CORE, Memory(ROOMY, 80 * GB), context=1000)
+    assert short.context == 1000
+    assert short.of("language").working < on(80).of("language").working
+    assert plan(CORE, Memory(ROOMY, 80 * GB), context=10**6).context == 4096
+
+
+def test_without_a_gpu_everything_is_on_the_processor_in_32_or_16_bits() -> None:
+    roomy, tight = plan(CORE, Memory(60 * GB)), plan(CORE, Memory(40 * GB))
+    assert {(p.rest, p.device) for p in roomy.placements} == {("cpu", "cpu")}
+    assert {p.precision for p in roomy.placements} == {"float32"} and roomy.concessions == ()
+    assert {p.precision for p in tight.placements} == {"bfloat16"}
+    assert tight.concessions == ("everything in 16 bits",)
+
+
+def test_too_little_for_any_is_told_with_what_is_missing() -> None:
+    least = plan(CORE, Memory(40 * GB)).cpu_peak
+    with pytest.raises(
+        TooLittleMemory, match=r"10\.0 GB can be had \(\d+\.\d GB missing\)"
+    ) as told:
+        plan(CORE, Memory(10 * GB))
+    assert f"takes {least / GB:.1f} GB of memory" in str(told.value)
+    assert told.value.exit_code == 9
+    with pytest.raises(TooLittleMemory):  # parts in turn have to lie somewhere
+        on(24, 8 * GB)
+
+
+def test_what_overflows_in_float16_is_counted_in_float32() -> None:
+    sdxl = Need("decoders/image", "decoder", 10, activations=100, upcast=80)
+    assert sdxl.working("bfloat16", 1) == 200 and sdxl.working("float16", 1) == 320
+
+
+# --- what parts need
+
+
+def on_meta(build: Callable[[], Any]) -> Any:
+    with torch.device("meta"):
+        return build()
+
+
+def test_activations_are_what_is_alive_at_once() -> None:
+    model = on_meta(lambda: nn.Sequential(nn.Linear(10, 40), nn.GELU(), nn.Linear(40, 10)))
+    x = torch.empty(100, 10, device="meta")
+    assert alive(model, lambda: model(x)) == 100 * (40 + 40)
+    assert alive(model, lambda: model(x)) == 100 * (40 + 40)  # the weights aren't counted
+
+
+def test_the_formula_of_a_language_model_covers_what_it_keeps_alive() -> None:
+    config = tf.LlamaConfig(
+        vocab_size=100,
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=3,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+    )
+    model = on_meta(lambda: tf.LlamaForCausalLM(config)).eval()
+    need = language_need(model)
+    length = 300
+    x = torch.empty(1, length, 512, device="meta")
+    mask = torch.ones(1, 1, length, length, dtype=torch.bool, device="meta")
+    positions = torch.arange(length, device="meta")[None]
+    cache = tf.DynamicCache(config=config)
+    seen = alive(
+        model,
+        lambda: model.base_model(
+            inputs_embeds=x, attention_mask=mask, position_ids=positions, past_key_values=cache
+        ),
+    )
+    assert need.cache == 2 * 3 * 4 * 64
+    formula = need.working("bfloat16", length) / 2
+    assert seen <= formula <= 1.6 * seen
+    assert need.linear == need.parameters - 2 * 100 * 512 - (2 * 3 + 1) * 512
+
+
+@pytest.mark.parametrize("kind", ["unet", "films", "transformer"])
+def test_the_formula_of_a_denoiser_is_near_what_it_keeps_alive(kind: str) -> None:
+    def empty(*shape: int) -> Tensor:
+        return torch.empty(*shape, device="meta")
+
+    if kind == "unet":  # Stable Diffusion 1.5
+        model = on_meta(
+            lambda: diffusers.UNet2DConditionModel(
+                sample_size=64, cross_attention_dim=768, attention_head_dim=8
+            )
+        )
+        seen = alive(model, lambda: model(empty(2, 4, 64, 64), empty(1), empty(2, 77, 768)))
+        formula = 2 * 64 * 64 * 320 * UNET
+    elif kind == "films":  # Zeroscope
+        model = on_meta(
+            lambda: diffusers.UNet3DConditionModel(cross_attention_dim=1024, attention_head_dim=64)
+        )
+        x = empty(2, 4, 24, 40, 72)
+        seen = alive(model, lambda: model(x, empty(1), empty(2, 77, 1024)))
+        formula = 2 * 24 * 40 * 72 * 320 * UNET
+    else:  # Wan 2.1 1.3B, of fewer layers, which come one after the other
+        model = on_meta(
+            lambda: diffusers.WanTransformer3DModel(
+                num_attention_heads=12, num_layers=2, ffn_dim=8960
+            )
+        )
+        x = empty(1, 16, 21, 60, 104)
+        seen = alive(model, lambda: model(x, empty(1), empty(1, 512, 4096)))
+        formula = (21 * 30 * 52 + 512) * 1536 * TRANSFORMER
+    assert seen <= formula <= 1.6 * seen
+
+
+def test_parameters_are_those_of_the_loaded_core(tiny_core_dir: Path) -> None:
+    core = AnyToAny.from_pretrained(tiny_core_dir)
+
+    def count(module: Any) -> int:
+        return sum(p.numel() for p in module.parameters())
+
+    found = {need.part: need for need in needs(tiny_core_dir)}
+    assert list(found)[:2] == ["language", "projections"]
+    assert found["language"].parameters == count(core.language)
+    assert found["language"].positions == core.language.context
+    assert found["projections"].parameters == count(core.inputs) + count(core.outputs)
+    assert found["encoders/imagebind"].parameters == count(core.encoder("image"))
+    for modality in core.makes:
+        parts = core.decoder(modality).pipeline.components.values()
+        total = sum(count(part) for part in parts if isinstance(part, nn.Module))
+        assert found[f"decoders/{modality}"].parameters == total
+        assert found[f"decoders/{modality}"].activations > 0
+    assert found["decoders/video"].activations > found["decoders/image"].activations
+
+
+def test_a_part_that_is_gone_is_told(tiny_core_dir: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="config.json is missing"):
+        needs(tmp_path)
+
+
+# --- carrying it out
+
+GPU = "cpu:0"
+"""The processor by another name: parts are moved to it and back as to a GPU."""
+
+
+@pytest.fixture(scope="module")
+def needed(tiny_core_dir: Path) -> tuple[Need, ...]:
+    return needs(tiny_core_dir)
+
+
+@pytest.fixture
+def moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
+    """(class, device) of each move of a pipeline or an encoder."""
+    seen: list[tuple[str, str]] = []
+    pipeline_to, module_to = diffusers.DiffusionPipeline.to, nn.Module.to
+
+    def moved_pipeline(self: Any, device: Any, *args: Any, **kwargs: Any) -> Any:
+        seen.append((type(self).__name__, str(device)))
+        return pipeline_to(self, device, *args, **kwargs)
+
+    def moved_module(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if type(self).__name__ == "ImageBind" and isinstance(args[0], str):
+            seen.append(("ImageBind", args[0]))
+        return module_to(self, *args, **kwargs)
+
+    monkeypatch.setattr(diffusers.DiffusionPipeline, "to", moved_pipeline)
+    monkeypatch.setattr(nn.Module, "to", moved_module)
+    yield seen
+
+
+def in_turn(needed: tuple[Need, ...]) -> Plan:
+    """Decoders and encoders in turn, in float32."""
+    roomy = plan(needed, Memory(ROOMY, 80 * GB), device=GPU)
+    return replace(
+        roomy,
+        placements=tuple(
+            replace(p, precision="float32", rest="cpu" if p.role in ("decoder", "encoder") else GPU)
+            for p in roomy.placements
+        ),
+    )
+
+
+def picture() -> Media:
+    from heliograph.model.media import Image, write
+
+    return write(Image(np.zeros((16, 16, 3), np.uint8)))
+
+
+def test_decoders_and_encoders_take_turns_and_give_what_they_give_at_home(
+    tiny_core_dir: Path, needed: tuple[Need, ...], moves: list[tuple[str, str]]
+) -> None:
+    core = AnyToAny.from_pretrained(tiny_core_dir, plan=in_turn(needed))
+    home = AnyToAny.from_pretrained(tiny_core_dir)
+    hidden = torch.randn(8, core.language.width)
+    signals = {
+        m: Signal(0, m, "a dog", hidden[:n], hidden[:n])
+        for m, n in (("image", len(core.language.table.runs["image"])), ("audio", 8))
+    }
+    moves.clear()
+    pictures, sounds = "StableDiffusionPipeline", "SpectrogramPipeline"
+    there = [
+        values(core.decoder(m).decode(core.condition(signals[m]), seeds=[3])[0])
+        for m in ("image", "image", "audio")
+    ]
+    assert moves == [
+        *((pictures, "cpu"), (pictures, GPU)),  # it rests first, and stays for the second picture
+        *((sounds, "cpu"), (pictures, "cpu"), (sounds, GPU)),
+    ]
+    assert core.shelf.visitor == "decoders/audio"
+    moves.clear()
+    seen = core.encode(picture())
+    assert moves[-2:] == [(sounds, "cpu"), ("ImageBind", GPU)]
+    moves.clear()
+    list(core.generate([[Message("user", (Text("draw a dog"),))]]))
+    assert moves == [("ImageBind", "cpu")] and core.shelf.visitor is None
+    expected = [
+        values(home.decoder(m).decode(home.condition(signals[m]), seeds=[3])[0])
+        for m in ("image", "image", "audio")
+    ]
+    for one, other in zip(there, expected, strict=True):
+        assert np.array_equal(one, other)
+    assert torch.equal(seen, home.encode(picture()))
+
+
+def test_the_encoder_makes_room_before_the_language_model_reads(
+    tiny_core_dir: Path, needed: tuple[Need, ...]
+) -> None:
+    core = AnyToAny.from_pretrained(tiny_core_dir, plan=in_turn(needed))
+    visitors: list[str | None] = []
+    core.language.model.register_forward_pre_hook(lambda *_: visitors.append(core.shelf.visitor))
+    core.language.model.base_model.register_forward_pre_hook(
+        lambda *_: visitors.append(core.shelf.visitor)
+    )
+    list(
+        core.generate([[Message("user", (picture(), Text("what is this?")))]], GenerationOptions(4))
+    )
+    assert "encoders/imagebind" in core.shelf.plan.placements[2].part  # type: ignore[union-attr]
+    assert visitors and set(visitors) == {None}
+
+
+def test_a_plan_in_16_bits_reaches_every_part(
+    tiny_core_dir: Path, needed: tuple[Need, ...], tmp_path: Path
+) -> None:
+    tight = plan(needed, Memory(ROOMY, 80 * GB), device="cpu", context=100)
+    core = AnyToAny.from_pretrained(tiny_core_dir, plan=tight)
+    assert {p.dtype for p in core.parameters()} == {torch.bfloat16}
+    assert core.language.context == 100
+    assert core.encode(picture()).dtype == torch.float32
+    assert next(core.encoder("image").parameters()).dtype == torch.bfloat16  # type: ignore[attr-defined]
+    for modality in core.makes:
+        decoder = core.decoder(modality)
+        assert decoder.pipeline.dtype == torch.bfloat16
+        clip = decoder.decode(decoder.encode_condition(["a dog"]), seeds=[1])[0]
+        assert np.isfinite(values(clip)).all()
+    core.save_pretrained(tmp_path / "core")
+    again = AnyToAny.from_pretrained(tmp_path / "core", dtype=torch.bfloat16)
+    for ours, theirs in ((core.encoder("image"), again.encoder("image")), (core, again)):
+        state: dict[str, Tensor] = theirs.state_dict()  # type: ignore[attr-defined]
+        assert all(torch.equal(x, state[n]) for n, x in ours.state_dict().items())  # type: ignore[attr-defined]
+
+
+def test_the_dtype_of_a_core_reaches_its_encoders_and_decoders(tiny_core_dir: Path) -> None:
+    core = AnyToAny.from_pretrained(tiny_core_dir, dtype=torch.bfloat16)
+    assert core.decoder("image").pipeline.unet.dtype == torch.bfloat16
+    assert core.encode(picture()).isfinite().all()
+    assert AnyToAny.from_pretrained(tiny_core_dir).decoder("image").pipeline.dtype == torch.float32
+
+
+def test_quantising_without_bitsandbytes_is_told_before_anything_is_read(
+    tiny_core_dir: Path, needed: tuple[Need, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    whole = plan(needed, Memory(ROOMY, 80 * GB))
+    small = replace(
+        whole,
+        placements=tuple(
+            replace(p, precision="int8") if p.role == "language" else p for p in whole.placements
+        ),
+    )
+    with pytest.raises(MissingExtra, match=r"bitsandbytes .* 'heliograph\[quant\]'"):
+        AnyToAny.from_pretrained(tiny_core_dir / "nowhere", plan=small)
+
+
+def test_a_plan_of_another_core_is_refused(tiny_core_dir: Path) -> None:
+    other = plan(CORE, Memory(ROOMY))
+    core = AnyToAny.from_pretrained(tiny_core_dir, plan=other)
+    with pytest.raises(InputError, match="another core's: it has no encoders/imagebind"):
+        core.encode(picture())
