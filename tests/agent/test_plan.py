@@ -1,0 +1,74 @@
+"""``heliograph plan`` as it is typed, and plans that settings ask for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heliograph.agent.cli import main
+from heliograph.agent.loading import load_core, plan_here
+from heliograph.agent.settings import Settings
+from heliograph.model import machine
+from heliograph.model.errors import TooLittleMemory
+from heliograph.model.plan import GB, Memory
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["plan", *arguments])
+    captured = capsys.readouterr()
+    return int(ended.value.code or 0), captured.out, captured.err
+
+
+def test_the_plan_as_a_table_and_as_json(
+    tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roomy = ("--gpu-memory", "8", "--memory", "16")
+    code, out, err = run(capsys, str(tiny_core_dir), *roomy)
+    assert (code, err) == (0, "")
+    for part in ("language", "projections", "encoders/imagebind", "decoders/video"):
+        (line,) = (line for line in out.splitlines() if f" {part} " in line)
+        assert "cuda" in line and "bfloat16" in line
+    assert "of 8.0 GB of the GPU" in out and "Concessions: none. Context: 512 tokens." in out
+    code, out, _ = run(capsys, str(tiny_core_dir), *roomy, "--context", "64", "--json")
+    told = json.loads(out)
+    assert (code, told["context"], told["concessions"]) == (0, 64, [])
+    assert told["memory"] == {"cpu": 16 * GB, "gpu": 8 * GB}
+    assert told["gpu_peak"] > sum(place["weights"] for place in told["placements"])
+
+
+def test_without_a_gpu_the_processor_is_planned_for(
+    tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, str(tiny_core_dir), "--gpu-memory", "0", "--memory", "2")
+    assert code == 0 and "cuda" not in out and "GPU" not in out and "float32" in out
+
+
+def test_too_little_memory_is_one_sentence(
+    tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = run(capsys, str(tiny_core_dir), "--gpu-memory", "0", "--memory", "0.5")
+    assert (code, out) == (9, "")
+    assert err.startswith("heliograph: This core takes 1.0 GB of memory where 0.5 GB can be had")
+    assert err.count("\n") == 1
+
+
+def test_auto_loads_by_the_plan_of_this_machine(
+    tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.of(weights=tiny_core_dir, home=tmp_path, device="auto")
+    monkeypatch.setattr(machine, "memory_here", lambda limit: Memory(2 * GB))
+    core = load_core(settings)
+    assert core.shelf.plan == plan_here(settings)  # type: ignore[attr-defined]
+    monkeypatch.setattr(machine, "memory_here", lambda limit: Memory(GB // 2))
+    with pytest.raises(TooLittleMemory):
+        load_core(settings)
+
+
+def test_this_machines_memory_is_what_is_free() -> None:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    total = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemTotal"))
+    assert 0 < machine.cpu_memory() <= total
