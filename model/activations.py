@@ -23,9 +23,9 @@ def alive(module: nn.Module, call: Callable[[], Any]) -> int:
     """The most numbers that are alive at once during a call, beside the module's own.
 
     Args:
-        module: on the meta device. Its numbers are counted as large as its first parameter's:
+        module: best on the meta device. Its numbers are counted as large as its first parameter's:
             what it computes in float32 whatever its precision counts twice in 16 bits.
-        call: calls it, with tensors on the meta device.
+        call: calls it, with tensors on its device.
     """
     own = [*module.parameters(), *module.buffers()]
     with torch.no_grad(), _Alive(own) as seen, _Attention():

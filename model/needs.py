@@ -1,4 +1,5 @@
-"""What the parts of a core need, told from configurations and headers: nothing is loaded."""
+"""What the parts of a core need, told from configurations and headers: nothing is loaded, but
+for the few encoders that can't be outlined."""
 
 from __future__ import annotations
 
@@ -106,11 +107,15 @@ def language_need(model: PreTrainedModel) -> Need:
 
 
 def encoder_need(name: str, encoder: Encoder, modalities: Sequence[Modality]) -> Need:
-    """What an encoder on the meta device needs for the modalities that it reads in a core."""
+    """What an encoder needs for the modalities that it reads in a core.
+
+    It is on the meta device, unless it looks into the values that it computes.
+    """
     assert isinstance(encoder, nn.Module)
+    device = next(encoder.parameters()).device
 
     def reading(modality: Modality) -> int:
-        x = encoder.prepare(BLANK[modality]).unsqueeze(0).to("meta")
+        x = encoder.prepare(BLANK[modality]).unsqueeze(0).to(device)
         return alive(encoder, lambda: encoder.patches(modality, x))
 
     return Need(
@@ -153,7 +158,9 @@ def _language_in(folder: Path, own: Path) -> Need:
     check_safe(folder)
     try:
         with quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             model = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         what = " ".join(str(error).split())[:200]
