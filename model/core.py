@@ -284,11 +284,16 @@ class AnyToAny(nn.Module):
         self.save_projections(directory, dtype)
 
     def save_projections(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
-        """Write what is the core's own and no part's: the projections and ``config.json``."""
+        """Write what is the core's own and no part's: the projections and ``config.json``.
+
+        Weights in float32 are stored as ``dtype``, others as they are.
+        """
         from safetensors.torch import save_file
 
         state = {
-            f"{side}.{name}": tensor.detach().to("cpu", dtype).contiguous()
+            f"{side}.{name}": tensor.detach()
+            .to("cpu", dtype if tensor.dtype == torch.float32 else tensor.dtype)
+            .contiguous()
             for side, modules in (("inputs", self.inputs), ("outputs", self.outputs))
             for name, tensor in modules.state_dict().items()
         }

@@ -184,7 +184,8 @@ def _decoder_in(folder: Path, modality: Modality) -> Need:
     )
     need = decoder_need(modality, moved, name)
     adapter = sum(header.count for header in headers(folder / "motion_adapter").values())
-    return replace(need, parameters=need.parameters + adapter)
+    # The pipeline keeps the adapter beside its copy in the U-Net.
+    return replace(need, parameters=need.parameters + 2 * adapter)
 
 
 def _folder(origins: Origins, directory: Path, part: str, kind: Kind) -> Path:

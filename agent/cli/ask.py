@@ -30,6 +30,10 @@ def ask(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
+    ] = "cpu",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
@@ -44,7 +48,7 @@ def ask(
             text = sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:
             raise InputError("The text on standard input is not UTF-8.") from error
-    settings = Settings.of(weights=weights)
+    settings = Settings.of(weights=weights, device=device)
     assistant = Assistant(settings)
     given = {"seed": seed, "steps": steps}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

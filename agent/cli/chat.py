@@ -36,6 +36,10 @@ def chat(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
+    ] = "cpu",
 ) -> None:
     """Talk; /help tells what else can be typed. Ctrl-C stops an answer."""
     from rich.console import Console
@@ -44,7 +48,7 @@ def chat(
     from heliograph.agent.settings import Settings
 
     console = Console()
-    assistant = Assistant(Settings.of(weights=weights))
+    assistant = Assistant(Settings.of(weights=weights, device=device))
     talk = Chat(assistant, console, thread or _new_name())
     console.print(f"Conversation {talk.thread}; /help tells what can be typed.", style="dim")
     for line in _lines(assistant.settings.home / "chat_history", console):

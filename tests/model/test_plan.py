@@ -283,10 +283,10 @@ def test_decoders_and_encoders_take_turns_and_give_what_they_give_at_home(
 ) -> None:
     core = AnyToAny.from_pretrained(tiny_core_dir, plan=in_turn(needed))
     home = AnyToAny.from_pretrained(tiny_core_dir)
-    hidden = torch.randn(8, core.language.width)
+    hidden = torch.randn(32, core.language.width)
     signals = {
-        m: Signal(0, m, "a dog", hidden[:n], hidden[:n])
-        for m, n in (("image", len(core.language.table.runs["image"])), ("audio", 8))
+        m: Signal(m, "a dog", hidden[: len(run)], hidden[: len(run)])
+        for m, run in core.language.table.runs.items()
     }
     moves.clear()
     pictures, sounds = "StableDiffusionPipeline", "SpectrogramPipeline"
