@@ -24,8 +24,8 @@ weights of a part that takes turns, and what it works with. In bytes, with b for
     others       the numbers that are alive at once during one call (``activations.py``) x b
 
 A tenth of the GPU, at most 2 GB, is left to CUDA's context, its kernels' workspaces and
-fragmentation. The machine's memory also holds the process itself, and one after the other the
-parts on their way to the GPU.
+fragmentation. The machine's memory also holds the process itself, and parts on their way to the
+GPU: the language model, which is read before all others, then one at a time.
 
 Not covered: several GPUs; more rows than one at a time.
 """
@@ -174,8 +174,10 @@ class Plan:
         """The most that is in the machine's memory at once, the process itself included."""
         resting = sum(p.weights for p in self.placements if p.rest == CPU)
         computing = max((p.working for p in self.placements if p.device == CPU), default=0)
-        passing = max((p.weights for p in self.placements if p.rest != CPU), default=0)
-        return PROCESS + resting + max(computing, passing)
+        passing = [p for p in self.placements if p.rest != CPU]
+        first = max((p.weights for p in passing if p.role == "language"), default=0)
+        later = max((p.weights for p in passing if p.role != "language"), default=0)
+        return PROCESS + max(first, resting + max(computing, later))
 
     @property
     def busiest(self) -> Placement:
