@@ -224,7 +224,7 @@ def _loading(directory: Path) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
 
