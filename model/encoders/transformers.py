@@ -162,7 +162,9 @@ class TransformersEncoder(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         with _loading(directory):
-            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            config = AutoConfig.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
             with torch.device("meta"):
                 model = AutoModel.from_config(config)
             processor = _processor(directory, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -368,6 +369,33 @@ def test_a_pipeline_that_is_not_in_the_table_is_refused(
     (pictures / "model_index.json").write_text(json.dumps(index | {"_class_name": "NewPipeline"}))
     with pytest.raises(WeightsError, match="No recipe for a decoder of class NewPipeline"):
         composing(decoders={"image": str(pictures)})
+
+
+def test_a_part_of_a_pipeline_from_anywhere_is_not_imported(
+    composing: Composing, broken: Callable[[str], Path]
+) -> None:
+    pictures = broken("pictures")
+    index = json.loads((pictures / "model_index.json").read_text())
+    (pictures / "model_index.json").write_text(json.dumps(index | {"unet": ["this", "Unet"]}))
+    with pytest.raises(WeightsError, match="can't have the part Unet of this"):
+        composing(decoders={"image": str(pictures)})
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("part", ["llama", "clip"])
+def test_code_beside_a_model_is_refused(
+    part: str, composing: Composing, broken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = broken(part)
+    config = json.loads((folder / "config.json").read_text())
+    ours = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoModelForCausalLM": "own.LM"}
+    config |= {"model_type": "own", "auto_map": ours}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    options = {"llama": {"language": str(folder)}, "clip": {"encoders": {"image": str(folder)}}}
+    with pytest.raises(WeightsError, match="custom code|trust_remote_code"):
+        composing(**options[part])
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("part", ["llama", "clip", "pictures"])
