@@ -29,7 +29,6 @@ from heliograph.model.encoders.config import (
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.generation import GenerationOptions
-from heliograph.model.language import LanguageModel
 from heliograph.model.media import Film, Image, Sound, read, write
 from heliograph.model.parts import Media, Modality
 from heliograph.model.signals import End, SignalReady
@@ -139,10 +138,14 @@ def test_each_family_is_referred_to_and_extended(
     model = getattr(tf, f"{family}ForCausalLM")(config).eval()
     model.save_pretrained(tmp_path / family)
     tokenizer.save_pretrained(tmp_path / family)
-    core = AnyToAny.from_pretrained(composing(language=str(tmp_path / family), encoders={}))
-    expected = LanguageModel(model, tokenizer, core.language.table.specs).model.state_dict()
-    for name, tensor in core.language.model.state_dict().items():
-        assert torch.equal(tensor, expected[name]), name
+    composed = composing(language=str(tmp_path / family), encoders={})
+    core, again = AnyToAny.from_pretrained(composed), AnyToAny.from_pretrained(composed)
+    own = core.language.model.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(own[name][: len(tensor)], tensor), name
+    # Qwen's tokenizer adds a token that the model has no row for; that row is kept too.
+    for name, tensor in again.language.model.state_dict().items():
+        assert torch.equal(own[name], tensor), name
 
 
 def test_names_of_an_older_release_are_read_too(
