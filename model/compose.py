@@ -149,7 +149,8 @@ def _fresh(core: AnyToAny, rows: list[int]) -> dict[str, str]:
         for name, module in modules.items()
     }
     if rows:
-        fresh[ROWS] = fingerprint({"embedding": core.language.embed(torch.tensor(rows))})
+        embedding = core.language.model.get_input_embeddings().weight
+        fresh[ROWS] = fingerprint({"embedding": embedding[rows]})
     return fresh
 
 

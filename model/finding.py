@@ -96,6 +96,8 @@ def language_of(
         raise WeightsError(
             f"The tokenizer in {folder} lacks a token that ends an answer (eos_token)."
         )
+    if getattr(model.config, "max_position_embeddings", None) is None:
+        raise WeightsError(f"The configuration in {folder} lacks max_position_embeddings.")
     language.scaffold(["user"], reply=True)  # a template that can't be used is told of now
     rows = len(language.model.get_input_embeddings().weight)
     added = {i for i in tokenizer.get_vocab().values() if i not in known}

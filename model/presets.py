@@ -1,4 +1,8 @@
-"""Cores by name: which parts, and why. Sizes and licences are in ``docs/models.md``."""
+"""Cores by name: which parts, why these, and what they cost.
+
+Memory is that of a whole core with its language model in half precision, as large ones are
+loaded, and encoders and decoders in single precision, in which they compute.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ CLAP = "laion/clap-htsat-unfused"
 def primer() -> Parts:
     """The parts of the bundled weights, for aligning something in minutes.
 
-    Licence: Apache-2.0. Nothing is downloaded; 57 MB are read, and 1 GB of memory is enough.
+    Licence: Apache-2.0. Nothing is downloaded: it is 0.06 GB; 1 GB of memory.
     """
     root = weights_dir()
     imagebind = str(root / "encoders" / "imagebind")
@@ -34,11 +38,12 @@ def primer() -> Parts:
 def nextgpt_7b() -> Parts:
     """NExT-GPT as it was published (Wu et al. 2023, arXiv 2309.05519, section 3).
 
-    Vicuna-7B v0 and ImageBind-Huge were never released in a repository of safetensors: put the
-    merged ``vicuna-7b-v0`` and ``imagebind_huge.pth`` where the command is run, or name them by
-    options. Licences: LLaMA's for Vicuna, CC-BY-NC-SA-4.0 for ImageBind and AudioLDM,
-    CreativeML OpenRAIL-M for Stable Diffusion, CC-BY-NC-4.0 for Zeroscope: not for business.
-    About 34 GB on disk, 26 GB of memory in half precision.
+    Vicuna-7B v0 was released as a difference from LLaMA, ImageBind as a file and Zeroscope as
+    pickles: these three are expected where the command is run, as ``vicuna-7b-v0``,
+    ``imagebind_huge.pth`` and ``zeroscope_v2_576w``, unless options name them.
+
+    Licences: LLaMA's for Vicuna, CC-BY-NC-SA-4.0 for ImageBind and AudioLDM, CreativeML OpenRAIL-M
+    for Stable Diffusion, CC-BY-NC-4.0 for Zeroscope: research only. 31 GB in all; 34 GB of memory.
     """
     return Parts(
         "vicuna-7b-v0",
@@ -46,7 +51,7 @@ def nextgpt_7b() -> Parts:
         {
             "image": "stable-diffusion-v1-5/stable-diffusion-v1-5",
             "audio": "cvssp/audioldm-l-full",
-            "video": "cerspense/zeroscope_v2_576w",
+            "video": "zeroscope_v2_576w",
         },
         pooled=True,
         template=LEGACY.template,
@@ -55,13 +60,15 @@ def nextgpt_7b() -> Parts:
 
 
 def open_7b() -> Parts:
-    """A large core that may be used for anything: every part is Apache-2.0.
+    """A large core that may be used for anything.
 
-    Qwen2.5-7B-Instruct talks; SigLIP-so400m sees pictures, and films frame by frame; CLAP hears.
-    FLUX.1-schnell draws in four steps, and Wan 2.1 1.3B films. No released audio pipeline of the
-    table is permissive (AudioLDM and AudioLDM 2 are non-commercial, Stable Audio Open is limited
-    by revenue), so sounds are made by the primer's own, which knows twenty. About 82 GB to
-    download, 45 GB of GPU memory in half precision if decoders are loaded one at a time.
+    Qwen2.5-7B-Instruct talks in 29 languages; SigLIP-so400m sees pictures, and films frame by
+    frame; CLAP hears sounds that aren't speech. FLUX.1-schnell needs four steps for a picture, and
+    Wan 2.1 1.3B is the smallest film model whose licence is permissive. No released audio pipeline
+    of the table is (AudioLDM and AudioLDM 2 are non-commercial, Stable Audio Open limits revenue),
+    so sounds are made by the primer's own, which knows twenty.
+
+    Licences: Apache-2.0, every part. 80 GB to download; 116 GB of memory, 48 GB without Flux.
     """
     return Parts(
         "Qwen/Qwen2.5-7B-Instruct",
@@ -76,11 +83,13 @@ def open_7b() -> Parts:
 
 
 def open_small() -> Parts:
-    """A small core that may be used for anything, and fits a laptop: every part is Apache-2.0.
+    """A small core that may be used for anything, and fits a laptop.
 
-    Qwen3-0.6B talks, SigLIP-base and CLAP see and hear the real world. No small picture or film
-    pipeline of the table is permissive (those of Stable Diffusion are OpenRAIL, which forbids
-    uses), so the primer's decoders make its own small world. 2.9 GB to download, 5 GB of memory.
+    Qwen3-0.6B talks, in 100 languages; SigLIP-base and CLAP see and hear the real world. No small
+    picture or film pipeline of the table is permissive (those of Stable Diffusion are OpenRAIL,
+    which forbids uses), so the primer's decoders make its own small world.
+
+    Licences: Apache-2.0, every part. 2.9 GB to download; 5 GB of memory.
     """
     root = weights_dir()
     return Parts(

@@ -40,7 +40,9 @@ def outline_language(folder: Path) -> PreTrainedModel:
     found = headers(folder)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            config = AutoConfig.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
             with torch.device("meta"):
                 model: Any = AutoModelForCausalLM.from_config(config)
             if (folder / "generation_config.json").is_file():

@@ -112,12 +112,15 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
     """Pin a source by its name: a path that exists, or ``owner/name`` or ``owner/name@revision``.
 
     Raises:
-        InputError: there is no such path, and it is no id either.
+        InputError: there is no such path, and it is no id either; or it is a file, which only an
+            encoder can be.
         WeightsError: it is an id, and can't be had.
     """
     path = Path(name).expanduser()
     if path.exists():
         path = path.resolve()
+        if path.is_file() and kind != "encoder":
+            raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
         known = licence(path if path.is_dir() else path.parent)
         return Source(path=str(path), sha256=content_hash(path), licence=known), path
     repository, _, revision = name.partition("@")

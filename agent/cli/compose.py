@@ -49,12 +49,10 @@ def compose(
     ] = False,
     projection: Annotated[
         str | None,
-        typer.Option(
-            help="Into the language model: resampler, mlp or linear. [default: resampler]"
-        ),
+        typer.Option(help="Into the language model: resampler (unless said), mlp or linear."),
     ] = None,
     tokens: Annotated[
-        int | None, typer.Option(min=1, help="Embeddings for each medium. [default: 16]")
+        int | None, typer.Option(min=1, help="Embeddings for each medium, 16 unless said.")
     ] = None,
     pooled: Annotated[
         bool, typer.Option("--pooled", help="One vector for each medium, not its patch tokens.")

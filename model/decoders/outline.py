@@ -70,12 +70,13 @@ def _components(directory: Path, known: Recipe) -> dict[str, Any]:
         elif part in known.absent or entry == [None, None]:
             components[part] = None
         else:
-            components[part] = _component(directory / part, *entry)
+            library, name = entry
+            kind = _class(str(library), str(name), known.module)
+            components[part] = _component(directory / part, kind)
     return components
 
 
-def _component(folder: Path, library: str, name: str) -> Any:
-    kind = _class(library, name)
+def _component(folder: Path, kind: Any) -> Any:
     if not issubclass(kind, nn.Module):
         return kind.from_pretrained(folder, local_files_only=True)
     with torch.device("meta"):
@@ -87,14 +88,18 @@ def _component(folder: Path, library: str, name: str) -> Any:
     return module
 
 
-def _class(library: str, name: str) -> Any:
-    """A component's class; of diffusers also those that a pipeline has in its own module."""
-    for module in (library, "diffusers", f"diffusers.pipelines.{library}"):
+def _class(library: str, name: str, own: str) -> Any:
+    """A component's class: of transformers, of diffusers, or of the pipeline's own module.
+
+    Whatever else ``model_index.json`` names is not imported.
+    """
+    modules = ["diffusers", f"diffusers.pipelines.{library}", own]
+    for module in ["transformers"] if library == "transformers" else modules:
         try:
             return getattr(importlib.import_module(module), name)
         except (ImportError, AttributeError):
             continue
-    raise WeightsError(f"No library that is installed has the class {name} of {library}.")
+    raise WeightsError(f"A pipeline of this class can't have the part {name} of {library}.")
 
 
 @contextmanager

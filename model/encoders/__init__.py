@@ -87,10 +87,18 @@ def load_encoder(
 def outline_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> Encoder:
     """The same on the meta device: it has all sizes, and no weights are read.
 
+    Some models look into the values that they compute, which aren't there (fused CLAP, Wav2Vec2);
+    these are loaded.
+
     Raises:
-        WeightsError: there is no encoder.
+        WeightsError: there is no encoder, or its files don't fit.
     """
-    return _encoder(directory, reading or {}, None)
+    encoder = _encoder(directory, reading or {}, None)
+    try:
+        encoder.tokens(encoder.modalities[0])
+    except RuntimeError:  # NotImplementedError too
+        return load_encoder(directory, reading)
+    return encoder
 
 
 def _encoder(

@@ -162,7 +162,9 @@ class TransformersEncoder(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         with _loading(directory):
-            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            config = AutoConfig.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
             with torch.device("meta"):
                 model = AutoModel.from_config(config)
             processor = _processor(directory, model)
@@ -224,7 +226,7 @@ def _loading(directory: Path) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
 

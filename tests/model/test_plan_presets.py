@@ -25,9 +25,9 @@ from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.encoders.published import PublishedImageBind
 from heliograph.model.encoders.transformers import TransformersEncoder
 from heliograph.model.errors import TooLittleMemory
-from heliograph.model.needs import decoder_need, encoder_need, language_need, needs
+from heliograph.model.needs import decoder_need, encoder_need, language_need
 from heliograph.model.parts import MODALITIES, Modality
-from heliograph.model.plan import GB, PROJECTIONS, Memory, Need, Plan, plan
+from heliograph.model.plan import GB, PROJECTIONS, Memory, Need, plan
 from heliograph.model.presets import nextgpt_7b, open_7b, open_small
 from heliograph.model.primer import weights_dir
 from heliograph.model.projections import OutputProjection
@@ -219,7 +219,7 @@ def primers(modality: Modality) -> DiffusionDecoder:
 
 @cache
 def preset(name: str) -> tuple[Need, ...]:
-    """The needs of a preset's parts."""
+    """The needs of a preset's parts; of the open small one without the primer's films."""
     parts, language, encoders, decoders = {
         "nextgpt-7b": lambda: (
             nextgpt_7b(),
@@ -241,7 +241,7 @@ def preset(name: str) -> tuple[Need, ...]:
             open_small(),
             qwen3_06b,
             {("image", "video"): siglip, ("audio",): clap},
-            {"image": primers("image"), "audio": primers("audio")},
+            {m: primers(m) for m in ("image", "audio")},
         ),
     }[name]()
     model = on_meta(language)
@@ -265,3 +265,61 @@ def _projection(parts: Parts, encoder: Encoder, modality: Modality, width: int) 
 
 def _count(module: Any) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+TURNS = ("decoders in turn", "encoders in turn")
+INT8, NF4 = "the language model in int8", "the language model in 4 bits"
+IMAGE, VIDEO = "decoders/image on the processor", "decoders/video on the processor"
+OFF = ("language on the processor", "projections on the processor")
+
+
+@pytest.mark.parametrize(
+    ("name", "concessions"),
+    [
+        ("open-small", dict.fromkeys((8, 12, 16, 24, 48, 80), ())),
+        (
+            "nextgpt-7b",
+            {
+                8: (*TURNS, NF4, VIDEO),
+                12: (*TURNS, NF4),
+                16: (*TURNS, INT8),
+                24: TURNS[:1],
+                48: (),
+                80: (),
+            },
+        ),
+        (
+            "open-7b",
+            {
+                8: (*OFF, IMAGE, VIDEO),
+                12: (*TURNS, NF4, IMAGE, VIDEO),
+                16: (*TURNS, INT8, IMAGE, VIDEO),
+                24: (IMAGE, VIDEO),
+                48: (*TURNS, INT8),
+                80: (),
+            },
+        ),
+    ],
+)
+def test_presets_on_cards_that_people_have(
+    name: str, concessions: dict[int, tuple[str, ...]]
+) -> None:
+    for gpu, expected in concessions.items():
+        found = plan(preset(name), Memory(256 * GB, gpu * GB))
+        assert (gpu, found.concessions) == (gpu, expected)
+        assert found.gpu_peak <= 0.9 * gpu * GB or gpu * GB - found.gpu_peak >= 2 * GB
+
+
+def test_presets_without_a_gpu() -> None:
+    small, nextgpt, large = map(preset, ("open-small", "nextgpt-7b", "open-7b"))
+    assert plan(small, Memory(12 * GB)).concessions == ()
+    assert plan(nextgpt, Memory(64 * GB)).concessions == ()
+    assert plan(nextgpt, Memory(32 * GB)).concessions == ("everything in 16 bits",)
+    with pytest.raises(TooLittleMemory, match=r"takes 75\.9 GB of memory where 64\.0 GB"):
+        plan(large, Memory(64 * GB))
+
+
+def test_parameters_are_those_of_the_published_checkpoints() -> None:
+    millions = {need.part: need.parameters // 10**6 for need in preset("open-7b")}
+    assert millions["language"] == 7615 and millions["encoders/so400m"] == 877
+    assert millions["decoders/image"] == 11901 + 4762 + 123 + 83 - 10  # Flux, T5, CLIP, VAE

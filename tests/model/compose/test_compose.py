@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,59 @@ def test_the_model_is_the_base_and_rows_at_its_mean(
     assert core.shelf.directory is not None
     rows = load_file(core.shelf.directory / "language" / "rows.safetensors")
     assert ("head" in rows) == (name == "llama")
+
+
+@pytest.mark.parametrize(
+    ("family", "tied"),
+    [("Qwen2", False), ("Qwen3", True), ("Mistral", False), ("Gemma2", True), ("Gemma3", True)],
+)
+def test_each_family_is_referred_to_and_extended(
+    family: str, tied: bool, composing: Composing, folders: Path, tmp_path: Path
+) -> None:
+    tokenizer = tf.AutoTokenizer.from_pretrained(folders / "llama")
+    config = getattr(tf, f"{family}{'Text' if family == 'Gemma3' else ''}Config")(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=48,
+        max_position_embeddings=64,
+        tie_word_embeddings=tied,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = getattr(tf, f"{family}ForCausalLM")(config).eval()
+    model.save_pretrained(tmp_path / family)
+    tokenizer.save_pretrained(tmp_path / family)
+    composed = composing(language=str(tmp_path / family), encoders={})
+    core, again = AnyToAny.from_pretrained(composed), AnyToAny.from_pretrained(composed)
+    own = core.language.model.state_dict()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(own[name][: len(tensor)], tensor), name
+    # Qwen's tokenizer adds a token that the model has no row for; that row is kept too.
+    for name, tensor in again.language.model.state_dict().items():
+        assert torch.equal(own[name], tensor), name
+
+
+def test_names_of_an_older_release_are_read_too(
+    composing: Composing, folders: Path, tmp_path: Path
+) -> None:
+    """GPT-2's published files have names without a prefix, so it is read as a whole."""
+    tokenizer = tf.AutoTokenizer.from_pretrained(folders / "llama")
+    sizes = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64}
+    end = {"bos_token_id": None, "eos_token_id": tokenizer.eos_token_id}
+    model = tf.GPT2LMHeadModel(tf.GPT2Config(vocab_size=len(tokenizer), **sizes, **end)).eval()
+    model.save_pretrained(tmp_path / "gpt2")
+    tokenizer.save_pretrained(tmp_path / "gpt2")
+    file = tmp_path / "gpt2" / "model.safetensors"
+    stored = {name.removeprefix("transformer."): t for name, t in load_file(file).items()}
+    save_file(stored, file, {"format": "pt"})
+    core = AnyToAny.from_pretrained(composing(language=str(tmp_path / "gpt2"), encoders={}))
+    block = core.language.model.transformer.h[0].attn.c_attn.weight
+    assert torch.equal(block, model.transformer.h[0].attn.c_attn.weight)
 
 
 def test_a_copy_is_the_same_core_and_needs_nothing_else(
@@ -370,6 +424,33 @@ def test_a_pipeline_that_is_not_in_the_table_is_refused(
         composing(decoders={"image": str(pictures)})
 
 
+def test_a_part_of_a_pipeline_from_anywhere_is_not_imported(
+    composing: Composing, broken: Callable[[str], Path]
+) -> None:
+    pictures = broken("pictures")
+    index = json.loads((pictures / "model_index.json").read_text())
+    (pictures / "model_index.json").write_text(json.dumps(index | {"unet": ["this", "Unet"]}))
+    with pytest.raises(WeightsError, match="can't have the part Unet of this"):
+        composing(decoders={"image": str(pictures)})
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize("part", ["llama", "clip"])
+def test_code_beside_a_model_is_refused(
+    part: str, composing: Composing, broken: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = broken(part)
+    config = json.loads((folder / "config.json").read_text())
+    ours = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoModelForCausalLM": "own.LM"}
+    config |= {"model_type": "own", "auto_map": ours}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    options = {"llama": {"language": str(folder)}, "clip": {"encoders": {"image": str(folder)}}}
+    with pytest.raises(WeightsError, match="custom code|trust_remote_code"):
+        composing(**options[part])
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("part", ["llama", "clip", "pictures"])
 def test_pickles_are_refused(
     part: str, composing: Composing, broken: Callable[[str], Path]
@@ -398,6 +479,8 @@ def test_missing_and_misplaced_parts_are_refused(
         composing(decoders={"video": str(folders / "sounds")})
     with pytest.raises(WeightsError, match="is no causal language model|can't be loaded"):
         composing(language=str(folders / "clip"))
+    with pytest.raises(InputError, match="is a file; a language is a folder"):
+        composing(language=str(folders / "llama" / "config.json"))
     assert not list(tmp_path.iterdir())
 
 
