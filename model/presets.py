@@ -1,7 +1,7 @@
 """Cores by name: which parts, why these, and what they cost.
 
 Memory is that of a whole core with its language model in half precision, as large ones are
-loaded, and encoders and decoders in single precision, in which they compute.
+loaded, and encoders and decoders in single precision; `heliograph plan` tells what is enough.
 """
 
 from __future__ import annotations
