@@ -30,7 +30,7 @@ def test_the_plan_as_a_table_and_as_json(
     code, out, err = run(capsys, str(tiny_core_dir), *roomy)
     assert (code, err) == (0, "")
     for part in ("language", "projections", "encoders/imagebind", "decoders/video"):
-        (line,) = (line for line in out.splitlines() if f" {part} " in line)
+        (line,) = (line for line in out.splitlines() if line.startswith(f"│ {part} "))
         assert "cuda" in line and "bfloat16" in line
     assert "of 8.0 GB of the GPU" in out and "Concessions: none. Context: 512 tokens." in out
     code, out, _ = run(capsys, str(tiny_core_dir), *roomy, "--context", "64", "--json")
