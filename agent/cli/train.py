@@ -39,8 +39,8 @@ def parts(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="One of them: image-vae, objects, scenes, motion, audio-vae, sounds, encoders, "
-            "language. All in their order if left out.",
+            help="One of them: image-vae, objects, scenes, motion, films, polish, audio-vae, "
+            "sounds, encoders, language. All in their order if left out.",
             show_default=False,
         ),
     ] = None,

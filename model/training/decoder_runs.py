@@ -9,6 +9,7 @@ reads what the ones before it left there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -83,9 +84,15 @@ def audio_vae(work: Path) -> AutoencoderKL:
 def _trained_vae(
     run: Path, vae: AutoencoderKL, examples: Callable[[], latents.Examples]
 ) -> AutoencoderKL:
+    """The autoencoder with the factor that its latents were first scaled by: the decoders and
+    banks made with it hold on to that, whatever is sampled or trained later."""
     averaged(run, {"autoencoder": vae})
-    source = examples()
-    vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+    kept = run / "scale.json"
+    if not kept.exists():
+        source = examples()
+        factor = vaes.scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+        kept.write_text(json.dumps({"scaling_factor": factor}) + "\n")
+    vae.register_to_config(**json.loads(kept.read_text()))
     return decoders.frozen(vae)
 
 
