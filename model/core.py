@@ -305,13 +305,12 @@ class AnyToAny(nn.Module):
                 m: InputProjectionConfig(**sizes).build() for m, sizes in config["inputs"].items()
             }
             outputs = {m: OutputProjection(**sizes) for m, sizes in config["outputs"].items()}
-            encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-            decoders = tuple(config["decoders"])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
             ) from error
+        shelf = Shelf.from_pretrained(directory)
         lengths = {spec.modality: dialect.length(spec) for spec in specs}
         if any(lengths.get(m) != projection.signal_tokens for m, projection in outputs.items()):
             raise WeightsError(
@@ -325,9 +324,9 @@ class AnyToAny(nn.Module):
         core._load_projections(directory / "projections.safetensors")
         core.inputs.to(device, dtype)
         core.outputs.to(device, dtype)
-        core.shelf = Shelf(encoders, decoders, directory)
+        core.shelf = shelf
         for name in load or ():
-            if name in encoders:
+            if name in core.shelf.encoders:
                 core.shelf.encoder(name, core.device)
             else:
                 core.decoder(name)  # type: ignore[arg-type]

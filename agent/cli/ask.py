@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from heliograph.agent.cli.chat import Llm
 from heliograph.model.errors import InputError, ToolFailed
 
 
@@ -30,6 +31,7 @@ def ask(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
     ] = None,
+    llm: Llm = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
@@ -44,7 +46,7 @@ def ask(
             text = sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:
             raise InputError("The text on standard input is not UTF-8.") from error
-    settings = Settings.of(weights=weights)
+    settings = Settings.of(weights=weights, llm=llm)
     assistant = Assistant(settings)
     given = {"seed": seed, "steps": steps}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
