@@ -32,7 +32,7 @@ SCHEDULES: Mapping[str, Schedule] = {
     "scenes": Schedule(16_000, 4e-4, ema=0.998),
     "motion": Schedule(4200, 6e-4, warmup=50, ema=0.99),
     "films": Schedule(3000, 4e-4, warmup=200, ema=0.995),
-    "polish": Schedule(4500, 3e-4, warmup=200, ema=0.998),
+    "polish": Schedule(3400, 3e-4, warmup=200, ema=0.998),
     "audio-vae": Schedule(3400, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(12_000, 8e-4, ema=0.995),
 }
