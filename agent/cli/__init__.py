@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from heliograph.agent.cli import ask, batch, chat, demo, doctor, eval, train
+from heliograph.agent.cli import ask, batch, chat, demo, doctor, eval, standard, train
 from heliograph.model.errors import Cancelled, HeliographError
 
 QUIET = {
@@ -53,7 +53,8 @@ app.command()(batch.batch)
 app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(train.app, name="train")
-app.command("eval")(eval.evaluate)
+standard.register(eval.app)
+app.add_typer(eval.app, name="eval")
 
 
 def _version(value: bool) -> None:

@@ -20,7 +20,11 @@ NEEDED = (
     "av diffusers langchain-core langgraph langgraph-checkpoint-sqlite numpy peft pillow "
     "pydantic rich safetensors scipy simpleeval soundfile torch transformers typer"
 ).split()
-EXTRAS = {"train": ["tensorboard"], "dev": ["hypothesis", "mypy", "pytest", "ruff"]}
+EXTRAS = {
+    "train": ["tensorboard"],
+    "eval": "ijson langchain matplotlib pycocoevalcap sacrebleu torchmetrics".split(),
+    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+}
 
 
 @dataclass(frozen=True)
