@@ -1,8 +1,7 @@
-"""``heliograph eval SET``: measure a core on a standard set, or media that are there already."""
+"""``heliograph eval SET``: measure a core on a standard set."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -12,11 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from heliograph.agent.cli.eval import bar, load, weights_folder
+from heliograph.agent.cli.measure import (
+    AsJson,
+    Classifier,
+    ClipModel,
+    Device,
+    Features,
+    measure_media,
+    write_report,
+)
 
 if TYPE_CHECKING:
-    from heliograph.model.evaluation.standard.items import Case, Found
     from heliograph.model.evaluation.standard.making import Networks
-    from heliograph.model.evaluation.standard.run import Settings
+    from heliograph.model.evaluation.standard.selection import Settings
 
 UNDERSTANDING = {
     "coco": "COCO captions of pictures: BLEU-4, METEOR, CIDEr.",
@@ -37,13 +44,13 @@ Out = Annotated[
     Path, typer.Option(help="Folder of the answers and the report; a second run goes on there.")
 ]
 MediaRoot = Annotated[
-    Path | None, typer.Option("--media", help="Folder of the media. [default: that of --data]")
+    Path | None, typer.Option("--media", help="Folder of the media; that of --data if left out.")
 ]
-Split = Annotated[str | None, typer.Option(help="Part of the set. [default: the usual one]")]
-Preset = Annotated[str | None, typer.Option(help="Bundled weights, by name. [default: primer]")]
+Split = Annotated[str | None, typer.Option(help="Part of the set; the usual one if left out.")]
+Preset = Annotated[str | None, typer.Option(help="Bundled weights, by name; primer if left out.")]
 Weights = Annotated[Path | None, typer.Option(help="A core directory instead.")]
 Limit = Annotated[
-    int | None, typer.Option(min=1, help="Only so many cases, drawn by --seed. [default: all]")
+    int | None, typer.Option(min=1, help="Only so many cases, drawn by --seed; all if left out.")
 ]
 Seed = Annotated[int, typer.Option(help="Draws cases, and seeds what is made.")]
 Batch = Annotated[int, typer.Option(min=1, help="Cases that are worked on side by side.")]
@@ -51,15 +58,8 @@ Prompt = Annotated[
     str | None, typer.Option(help="What is asked; {question} stands for the set's own words.")
 ]
 Longest = Annotated[
-    int | None, typer.Option(min=1, help="Tokens of an answer. [default: the set's]")
+    int | None, typer.Option(min=1, help="Tokens of an answer, instead of the set's own.")
 ]
-Device = Annotated[str, typer.Option(help="Where to compute, such as cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
-Features = Annotated[
-    Path | None, typer.Option(help="Network of features for FID or FAD: CLIP, DINO, CLAP, ….")
-]
-Classifier = Annotated[Path | None, typer.Option(help="Classifier for IS: ViT, AST, ….")]
-ClipModel = Annotated[Path | None, typer.Option("--clip", help="CLIP or SigLIP for CLIPSIM.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
     app.command("llava-bench", help=LLAVA_BENCH)(llava_bench)
     for name, text in GENERATION.items():
         _generation(app, name, text)
-    app.command("media")(media)
+    app.command("media")(measure_media)
 
 
 def _understanding(app: typer.Typer, set_name: str, text: str) -> None:
@@ -168,45 +168,6 @@ def _generation(app: typer.Typer, set_name: str, text: str) -> None:
         _run(set_name, settings, out, folder, device, as_json, networks=networks)
 
 
-def media(
-    made: Annotated[Path, typer.Argument(help="Folder of pictures, sounds or films of one kind.")],
-    out: Annotated[Path, typer.Option(help="Folder of the report.")],
-    reference: Annotated[
-        Path | None,
-        typer.Option(help="Folder of real ones: for FID or FAD; of sounds by name for MCD."),
-    ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(help='JSON lines for CLIPSIM: {"name": file without suffix, "caption": …}.'),
-    ] = None,
-    features: Features = None,
-    classifier: Classifier = None,
-    clip: ClipModel = None,
-    device: Device = "cpu",
-    as_json: AsJson = False,
-) -> None:
-    """Media that are there already, whoever made them: FID or FAD, IS, CLIPSIM, MCD."""
-    from heliograph.model import media as files
-    from heliograph.model.evaluation.standard import making, reading, report
-
-    of = making.media_files(made)
-    modality = files.load(next(iter(of.values()))).modality
-    networks = making.Networks.load(features, classifier, clip, device)
-    networks.check(modality)
-    said = (
-        {
-            str(reading.entry(row, "name", captions)): str(reading.entry(row, "caption", captions))
-            for row in reading.lines(captions)
-        }
-        if captions
-        else {}
-    )
-    real = making.media_files(reference) if reference else {}
-    found = making.figures(making.Made(modality, of, real, said, paired=True), networks)
-    about = {"set": "media", "made": str(made), "reference": str(reference), "count": len(of)}
-    _report(report.HEADS, out, found, about, [], as_json)
-
-
 def _settings(
     data: Path,
     media: Path | None,
@@ -220,7 +181,7 @@ def _settings(
 ) -> Settings:
     from heliograph.model.errors import InputError
     from heliograph.model.evaluation.standard.items import Place
-    from heliograph.model.evaluation.standard.run import Settings
+    from heliograph.model.evaluation.standard.selection import Settings
 
     for folder in (data, media):
         if folder is not None and not folder.exists():
@@ -241,8 +202,9 @@ def _run(
 ) -> None:
     """Evaluate and report; exit code 130 where it was stopped before its end."""
     from heliograph.model.checkpoint import fingerprint
-    from heliograph.model.evaluation.standard import report, run
+    from heliograph.model.evaluation.standard import run
     from heliograph.model.evaluation.standard.making import Networks
+    from heliograph.model.evaluation.standard.selection import select
     from heliograph.model.evaluation.standard.sets import Scoring, standard_set
 
     began = time.monotonic()
@@ -255,7 +217,7 @@ def _run(
         from heliograph.agent import judging
 
         verdict = judging.judge(judging.chat_model(judge), judge)
-    selection = run.select(chosen, settings)
+    selection = select(chosen, settings)
     known = fingerprint(folder)
     with bar(quiet=not sys.stderr.isatty()) as tell:
         scoring = Scoring(settings.place, out, networks, verdict, judge or "", tell)
@@ -282,7 +244,7 @@ def _run(
         "failed": dict(list(outcome.failed.items())[:20]),
         "seconds": round(time.monotonic() - began, 1),
     }
-    _report(report.HEADS, out, outcome.found, about, outcome.cases, as_json)
+    write_report(out, outcome.found, about, outcome.cases, as_json)
     if outcome.failed:
         key, reason = next(iter(outcome.failed.items()))
         print(
@@ -293,34 +255,3 @@ def _run(
     if not outcome.complete:
         print("Stopped before the end; the same command goes on.", file=sys.stderr)
         raise typer.Exit(130)
-
-
-def _report(
-    heads: tuple[str, ...],
-    out: Path,
-    found: Found,
-    about: dict[str, Any],
-    cases: list[Case],
-    as_json: bool,
-) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from heliograph.model.errors import InputError
-    from heliograph.model.evaluation.standard import report
-
-    try:
-        results = report.write(out, found, about, cases)
-    except OSError as error:
-        raise InputError(f"{out} can't be written: {error.strerror}.") from error
-    if as_json:
-        print(json.dumps(results, ensure_ascii=False))
-        return
-    table = Table(*heads)
-    for figure in found.figures:
-        table.add_row(*report.line(figure))
-    if found.figures:
-        Console().print(table)
-    for name, reason in found.missing.items():
-        print(f"{name} is missing. {reason}")
-    print(f"{out / 'table.md'}")

@@ -6,7 +6,8 @@
     questions.py   readers of VQAv2, ScienceQA and LLaVA-Bench
     sets.py        the table of sets: what is asked, and what is computed
     journal.py     answers as they come, in a file that a later run goes on with
-    run.py         chooses cases, lets the core answer, and scores
+    selection.py   which cases are evaluated, and how
+    run.py         lets the core answer, and scores
     texts.py       BLEU-4, METEOR, CIDEr, SPIDEr
     accuracy.py    VQA's accuracy and its normalisation; accuracy by category of choices
     judge.py       LLaVA-Bench's relative score, by any function from a prompt to a verdict
@@ -15,7 +16,8 @@
     cepstral.py    mel-cepstral distortion
     making.py      the figures of media that were made
     intervals.py   bootstrap intervals
-    report.py      table, JSON and plots
+    report.py      table and JSON
+    plots.py       figures and the spread of single cases as a picture
 
 Nothing is downloaded: a file, a network or a program that is missing is one sentence that
 says what to put where.

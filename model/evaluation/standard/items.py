@@ -13,15 +13,20 @@ class Place:
     """Where a set lies on disk."""
 
     data: Path
-    """Folder of the annotation files."""
+    """Folder of the annotation files, or the one file itself."""
     media: Path | None = None
     """Folder of the pictures, sounds or films; ``None`` is ``data``."""
     split: str | None = None
     """Which part of the set; ``None`` is the one that is usually reported."""
 
+    @property
+    def root(self) -> Path:
+        """Folder that the media are looked for in."""
+        return self.media or (self.data.parent if self.data.is_file() else self.data)
+
     def medium(self, names: Sequence[str]) -> Path | None:
         """The first of these names that is a file in the media's folder."""
-        root = self.media or self.data
+        root = self.root
         return next((path for name in names if (path := root / name).is_file()), None)
 
 

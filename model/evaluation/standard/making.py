@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
         ClipNetwork,
         FeatureNetwork,
     )
+
+
+Told = Callable[[str, int, int], None]
+"""Is given what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +78,13 @@ class Made:
     """Whether a real sound is what the made one of the same key should sound like (MCD)."""
 
 
-def figures(media: Made, networks: Networks) -> Found:
+def figures(media: Made, networks: Networks, tell: Told = lambda *_: None) -> Found:
     """All figures that the networks and the files allow.
+
+    Args:
+        media: what was made.
+        networks: that judge it.
+        tell: is given what is computed, how many media were read for it, and of how many.
 
     Raises:
         MediaError: a file is damaged.
@@ -83,13 +92,13 @@ def figures(media: Made, networks: Networks) -> Found:
     """
     found = Found()
     if media.real:
-        _distance(media, networks, found)
-    _score(media, networks, found)
+        _distance(media, networks, found, tell)
+    _score(media, networks, found, tell)
     if media.modality == "audio":
         if media.paired:
-            _cepstra(media, found)
+            _cepstra(media, found, tell)
     elif media.captions:
-        _clip(media, networks, found)
+        _clip(media, networks, found, tell)
     return found
 
 
@@ -108,7 +117,7 @@ def media_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def _distance(media: Made, networks: Networks, found: Found) -> None:
+def _distance(media: Made, networks: Networks, found: Found, tell: Told) -> None:
     name = "FAD" if media.modality == "audio" else "FID"
     if networks.features is None:
         example = "CLAP's" if media.modality == "audio" else "CLIP's or DINO's"
@@ -117,8 +126,8 @@ def _distance(media: Made, networks: Networks, found: Found) -> None:
             "with --features."
         )
         return
-    made = networks.features.of(_clips(media.made.values()))  # (N, D)
-    real = networks.features.of(_clips(media.real.values()))  # (M, D)
+    made = networks.features.of(_clips(media.made.values(), f"{name}, made", tell))  # (N, D)
+    real = networks.features.of(_clips(media.real.values(), f"{name}, real", tell))  # (M, D)
     if min(len(made), len(real)) < 2:
         found.missing[name] = f"{name} needs two media at least on either side."
         return
@@ -131,14 +140,14 @@ def _distance(media: Made, networks: Networks, found: Found) -> None:
     found.figures.append(Figure(name, value, len(media.made), better="lower", note=note))
 
 
-def _score(media: Made, networks: Networks, found: Found) -> None:
+def _score(media: Made, networks: Networks, found: Found, tell: Told) -> None:
     if networks.classifier is None:
         kind = "sounds, such as an AST" if media.modality == "audio" else "pictures, such as a ViT"
         found.missing["IS"] = (
             f"IS needs a classifier: name the directory of one of {kind}, with --classifier."
         )
         return
-    logits = networks.classifier.of(_clips(media.made.values()))  # (N, classes)
+    logits = networks.classifier.of(_clips(media.made.values(), "IS", tell))  # (N, classes)
     # Papers split thousands in ten; a split of a few has no room for many classes.
     splits = max(1, min(10, len(logits) // 100))
     mean, deviation = fidelity.inception_score(logits, splits)
@@ -147,31 +156,31 @@ def _score(media: Made, networks: Networks, found: Found) -> None:
     found.figures.append(Figure("IS", mean, len(media.made), note=note))
 
 
-def _clip(media: Made, networks: Networks, found: Found) -> None:
+def _clip(media: Made, networks: Networks, found: Found, tell: Told) -> None:
     if networks.clip is None:
         found.missing["CLIPSIM"] = (
             "CLIPSIM needs a model of pictures and words: name the directory of one, such as "
             "CLIP's, with --clip."
         )
         return
+    asked = {key: path for key, path in media.made.items() if key in media.captions}
     # GODIVA (Wu et al. 2021, arXiv 2104.14806): the mean over frames, then over films.
     scores = {
         key: networks.clip.similarity(clip, media.captions[key])
-        for key, clip in zip(media.made, _clips(media.made.values()), strict=True)
-        if key in media.captions
+        for key, clip in zip(asked, _clips(asked.values(), "CLIPSIM", tell), strict=True)
     }
     if scores:
         found.scores["CLIPSIM"] = scores
         found.figures.append(_mean("CLIPSIM", scores, note=f"cosine by {networks.clip.name}"))
 
 
-def _cepstra(media: Made, found: Found) -> None:
+def _cepstra(media: Made, found: Found, tell: Told) -> None:
+    pairs = {key: path for key, path in media.made.items() if key in media.real}
     scores = {}
-    for key, path in media.made.items():
-        if key in media.real:
-            made, real = _clips([path, media.real[key]])
-            if isinstance(made, Sound) and isinstance(real, Sound):
-                scores[key] = mel_cepstral_distortion(made, real)
+    for key, made in zip(pairs, _clips(pairs.values(), "MCD", tell), strict=True):
+        real = read(load(media.real[key]))
+        if isinstance(made, Sound) and isinstance(real, Sound):
+            scores[key] = mel_cepstral_distortion(made, real)
     if not scores:
         found.missing["MCD"] = "MCD needs pairs: a real sound of the same name for each made one."
         return
@@ -188,6 +197,7 @@ def _mean(
     return Figure(name, mean, len(values), low, high, unit, better, note)
 
 
-def _clips(files: Iterable[Path]) -> Iterator[Clip]:
-    for path in files:
+def _clips(files: Collection[Path], what: str, tell: Told) -> Iterator[Clip]:
+    for number, path in enumerate(files, 1):
         yield read(load(path))
+        tell(what, number, len(files))

@@ -180,9 +180,11 @@ def _batches(encoder: TransformersEncoder, clips: Iterable[Clip], name: str) -> 
             if isinstance(clip, Sound) != (encoder.modalities == ("audio",)):
                 kind = "sounds" if isinstance(clip, Sound) else "pictures"
                 raise InputError(f"{name} doesn't read {kind}; name a network that does.")
-            film = isinstance(clip, Film)
-            stills = [Image(frame) for frame in sampled(clip, FRAMES).frames] if film else [clip]
-            yield from map(encoder.prepare, stills)
+            if isinstance(clip, Film):
+                for frame in sampled(clip, FRAMES).frames:
+                    yield encoder.prepare(Image(frame))
+            else:
+                yield encoder.prepare(clip)
 
     every = prepared()
     while some := list(islice(every, BATCH)):

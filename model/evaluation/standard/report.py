@@ -38,7 +38,7 @@ PACKAGES = (
 
 def versions() -> dict[str, str]:
     """Of Python and of each package that the figures may depend on."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "heliograph": "not installed"}
     for name in PACKAGES:
         try:
             found[name] = metadata.version(name)

@@ -1,67 +1,23 @@
-"""Chooses cases, lets the core answer, and scores; stopped at any time, it goes on later."""
+"""Lets the core answer, and scores; stopped at any time, it goes on later."""
 
 from __future__ import annotations
 
-import hashlib
-import heapq
-import importlib.util
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from heliograph.model import media
 from heliograph.model.core import AnyToAny
-from heliograph.model.errors import InputError, MediaError, MissingExtra
+from heliograph.model.errors import InputError, MediaError
 from heliograph.model.evaluation.asking import Answer, Sent, decode, encode, replies
-from heliograph.model.evaluation.standard.items import Answered, Case, Found, Item, Place
+from heliograph.model.evaluation.standard.items import Answered, Case, Found, Item
 from heliograph.model.evaluation.standard.journal import Journal, claim
+from heliograph.model.evaluation.standard.making import Told
+from heliograph.model.evaluation.standard.selection import Selection, Settings, number_of
 from heliograph.model.evaluation.standard.sets import Scoring, StandardSet
 from heliograph.model.media.values import NOUNS
 from heliograph.model.parts import Message, Part, Text
-
-Told = Callable[[str, int, int], None]
-"""Is given what is being done, how much of it is done, and how much there is."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to evaluate and how."""
-
-    place: Place
-    limit: int | None = None
-    """At most so many cases, drawn by the seed; a larger limit holds those of a smaller one."""
-    seed: int = 0
-    """Draws cases, and seeds what is made."""
-    batch: int = 8
-    """Cases that are worked on side by side."""
-    prompt: str | None = None
-    """Instead of the set's own; ``{question}`` stands for the item's."""
-    longest: int | None = None
-    """Tokens of an answer, instead of the set's own."""
-    steps: int | None = None
-    """Denoising steps, ``None`` for each decoder's own."""
-    guidance: float | None = None
-    """Guidance scale, likewise."""
-    path: Literal["signal", "caption"] = "signal"
-    """What decoders are conditioned on: projected hidden states, or the captions said."""
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or (self.limit is not None and self.limit < 1):
-            raise InputError("The limit and the batch have to be at least 1.")
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """The cases that are evaluated."""
-
-    items: tuple[Item, ...]
-    """In the set's order."""
-    total: int
-    """Cases of the whole set."""
-    digest: str
-    """Of the whole set, as it was read."""
 
 
 @dataclass
@@ -75,48 +31,6 @@ class Outcome:
     """Why others were not, by key."""
     found: Found
     complete: bool
-
-
-def select(chosen: StandardSet, settings: Settings) -> Selection:
-    """Read the set and draw the cases; nothing heavy is loaded.
-
-    Raises:
-        InputError: a file of the set is missing or isn't as it is published, or none of the
-            media is there.
-        MissingExtra: a metric's package is not installed.
-    """
-    for package in chosen.needs:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "eval")
-    digest, total = hashlib.sha256(), 0
-
-    def read() -> Iterator[tuple[str, int, Item]]:
-        nonlocal total
-        for item in chosen.read(settings.place):
-            for text in (item.key, item.question, *item.references):
-                digest.update(text.encode() + b"\0")
-            yield _hash(f"{settings.seed}/{item.key}"), total, item
-            total += 1
-
-    try:
-        if settings.limit is None:
-            drawn = list(read())
-        else:
-            drawn = heapq.nsmallest(settings.limit, read(), key=lambda row: row[:2])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(
-            f"The annotations in {settings.place.data} are not those of {chosen.title} as they "
-            f"are published at {chosen.source} ({type(error).__name__}: {error})."
-        ) from error
-    items = tuple(item for _, _, item in sorted(drawn, key=lambda row: row[1]))
-    shown = [item for item in items if item.media]
-    if shown and not any(settings.place.medium(item.media) for item in shown):
-        folder = settings.place.media or settings.place.data
-        raise InputError(
-            f"None of the media of {chosen.title} is in {folder}: {shown[0].media[0]}, for one, "
-            f"is missing; say where they are with --media ({chosen.source})."
-        )
-    return Selection(items, total, digest.hexdigest()[:16])
 
 
 def evaluate(
@@ -270,8 +184,7 @@ def _question(chosen: StandardSet, item: Item, settings: Settings) -> Message:
     if chosen.shows and item.media:
         path = settings.place.medium(item.media)
         if path is None:
-            root = settings.place.media or settings.place.data
-            raise InputError(f"{root / item.media[0]} is missing.")
+            raise InputError(f"{settings.place.root / item.media[0]} is missing.")
         found = media.load(path)
         if found.modality != chosen.shows:
             raise InputError(f"{path} is no {NOUNS[chosen.shows]}.")
@@ -299,7 +212,7 @@ def _make(
     clips = decode(
         core,
         list(signals.values()),
-        [int(_hash(f"{settings.seed}/{key}")[:7], 16) for key in signals],
+        [number_of(f"{settings.seed}/{key}") for key in signals],
         steps=settings.steps,
         guidance=settings.guidance,
         words=settings.path == "caption",
@@ -312,7 +225,3 @@ def _make(
         made = media.write(sent.clip, caption=sent.signal.caption)
         names[key] = f"media/{media.save(made, folder / 'media', stem).name}"
     return names
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

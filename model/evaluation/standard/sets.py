@@ -10,7 +10,7 @@ from heliograph.model.errors import InputError
 from heliograph.model.evaluation.standard import accuracy, captions, judge, making, questions, texts
 from heliograph.model.evaluation.standard.items import Case, Found, Item, Place
 from heliograph.model.evaluation.standard.judge import Judge
-from heliograph.model.evaluation.standard.making import Made, Networks
+from heliograph.model.evaluation.standard.making import Made, Networks, Told
 from heliograph.model.parts import Modality
 
 
@@ -24,8 +24,7 @@ class Scoring:
     networks: Networks = Networks()
     judge: Judge | None = None
     judge_name: str = ""
-    tell: Callable[[str, int, int], None] = lambda *_: None
-    """Is given what is being scored, how much of it is done, and how much there is."""
+    tell: Told = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,7 @@ def _made(modality: Modality) -> Callable[[Sequence[Case], Scoring], Found]:
                 {key: item.question for key, item in items.items()},
             ),
             scoring.networks,
+            scoring.tell,
         )
 
     return score

@@ -44,9 +44,9 @@ def captions(cases: Sequence[Case], metrics: Sequence[str]) -> Found:
         metrics: of "BLEU-4", "METEOR", "CIDEr" and "SPIDEr".
     """
     java = shutil.which("java") is not None
-    said = {case.item.key: [case.answer.text] for case in cases}
-    people = {case.item.key: case.item.references for case in cases}
-    said, people = (penn(c) if java else plain(c) for c in (said, people))
+    split = penn if java else plain
+    said = split({case.item.key: [case.answer.text] for case in cases})
+    people = split({case.item.key: case.item.references for case in cases})
     note = "" if java else PLAIN
     found = Found()
     if "BLEU-4" in metrics:

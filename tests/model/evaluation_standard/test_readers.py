@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.model.errors import InputError, MissingExtra
-from heliograph.model.evaluation.standard import captions, questions, reading, run
+from heliograph.model.evaluation.standard import captions, questions, reading, selection
 from heliograph.model.evaluation.standard.items import Item, Place
-from heliograph.model.evaluation.standard.run import Settings, select
+from heliograph.model.evaluation.standard.selection import Settings, select
 from heliograph.model.evaluation.standard.sets import SETS, standard_set
 
 from .conftest import jpeg, picture, put_json
@@ -156,7 +156,7 @@ def test_media_that_are_nowhere_are_said_before_anything_is_loaded(coco: Path) -
 
 
 def test_a_missing_package_names_the_extra(coco: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(selection.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"sacrebleu is not installed.*heliograph\[eval\]"):
         select(standard_set("coco"), Settings(Place(coco)))
 
