@@ -97,6 +97,6 @@ def write_report(
         table.add_row(*report.line(figure))
     if found.figures:
         Console().print(table)
-    for name, reason in found.missing.items():
-        print(f"{name} is missing. {reason}")
+    for reason in found.missing.values():
+        print(reason)
     print(f"{out / 'table.md'}")

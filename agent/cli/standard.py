@@ -228,6 +228,7 @@ def _run(
     told["place"] = {key: str(value) for key, value in told["place"].items() if value is not None}
     told["prompt"] = settings.prompt or chosen.prompt
     told["longest"] = settings.longest or chosen.longest
+    made = sum(case.answer.made is not None for case in outcome.cases)
     about = {
         "set": name,
         "title": chosen.title,
@@ -240,6 +241,7 @@ def _run(
             "chosen": len(selection.items),
             "answered": len(outcome.cases),
             "failed": len(outcome.failed),
+            **({"made": made} if chosen.makes else {}),
         },
         "failed": dict(list(outcome.failed.items())[:20]),
         "seconds": round(time.monotonic() - began, 1),

@@ -107,7 +107,7 @@ def test_media_of_anyone_are_measured(run: CommandLine, tmp_path: Path) -> None:
     for i in range(2):
         picture(tmp_path / "made", str(i), i)
     code, out, _ = run("eval", "media", tmp_path / "made", "--out", tmp_path / "out")
-    assert code == 0 and "IS is missing" in out
+    assert code == 0 and "IS needs a classifier" in out
     assert "--classifier" in (tmp_path / "out" / "table.md").read_text()
 
 

@@ -70,10 +70,10 @@ def write(
     }
     write_json(folder / "results.json", results)
     notes = [f"- {f.name}: {f.note}" for f in found.figures if f.note]
-    notes += [f"- {name} is missing. {reason}" for name, reason in found.missing.items()]
-    table = markdown([line(figure) for figure in found.figures], HEADS)
-    text = table + "".join(f"\n{note}" for note in notes) + "\n"
-    write_atomically(folder / "table.md", text.encode())
+    notes += [f"- {reason}" for reason in found.missing.values()]
+    parts = [markdown([line(figure) for figure in found.figures], HEADS)] * bool(found.figures)
+    parts += ["".join(f"{note}\n" for note in notes)] * bool(notes)
+    write_atomically(folder / "table.md", "\n".join(parts).encode())
     rows = [json.dumps(_case(case, found), ensure_ascii=False) + "\n" for case in cases]
     write_atomically(folder / "cases.jsonl", "".join(rows).encode())
     if found.figures:

@@ -227,7 +227,7 @@ def test_the_report_tells_settings_versions_and_what_is_missing(
     assert "Java runtime" in told["missing"]["METEOR"]
     table = (tmp_path / "table.md").read_text()
     assert table.startswith("| figure | value | 95 % interval | cases |")
-    assert "- METEOR is missing. " in table and "| CIDEr |" in table
+    assert "\n- METEOR is computed by a Java program" in table and "| CIDEr |" in table
     cases = [json.loads(line) for line in (tmp_path / "cases.jsonl").read_text().splitlines()]
     assert cases[0]["references"] == ["draw a dog", "draw a dog"] and "CIDEr" in cases[0]["scores"]
     assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
