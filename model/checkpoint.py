@@ -6,6 +6,7 @@ pickles of tensors, by ``torch.load(weights_only=True)``. Nothing in either can 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -126,3 +127,29 @@ def check_folder(directory: Path, *names: str) -> None:
         raise WeightsError(f"The weights are incomplete: {directory} has no safetensors file.")
     for path in weights:
         check_tensors(path)
+
+
+def fingerprint(directory: Path) -> str:
+    """A short name for the weights in a directory: the same for a copy, another for others.
+
+    It is made of each file's name, its size, and its first and last mebibyte, because reading
+    all of a large checkpoint takes minutes.
+
+    Raises:
+        WeightsError: the directory is missing or can't be read.
+    """
+    digest, edge = hashlib.sha256(), 2**20
+    try:
+        files = sorted(path for path in directory.rglob("*") if path.is_file())
+        for path in files:
+            size = path.stat().st_size
+            digest.update(f"{path.relative_to(directory)}\0{size}\0".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(edge))
+                file.seek(max(0, size - edge))
+                digest.update(file.read(edge))
+    except OSError as error:
+        raise WeightsError(f"{directory} can't be read: {error.strerror}.") from error
+    if not files:
+        raise WeightsError(f"The weights are incomplete: {directory} has no files.")
+    return digest.hexdigest()[:16]
