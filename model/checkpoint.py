@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,27 +129,29 @@ def check_folder(directory: Path, *names: str) -> None:
         check_tensors(path)
 
 
-def fingerprint(directory: Path) -> str:
-    """A short name for the weights in a directory: the same for a copy, another for others.
+def fingerprint(folder: Path, without: Collection[Path] = (), prefix: str = "") -> str:
+    """A short name for what is in a folder: the same for a copy, another for other contents.
 
-    It is made of each file's name, its size, and its first and last mebibyte, because reading
-    all of a large checkpoint takes minutes.
+    A gigabyte takes about a second.
+
+    Args:
+        folder: all of its files count, by name and by content.
+        without: files and folders in it that don't.
+        prefix: what else the name depends on.
 
     Raises:
-        WeightsError: the directory is missing or can't be read.
+        WeightsError: it has no files, or one can't be read.
     """
-    digest, edge = hashlib.sha256(), 2**20
-    try:
-        files = sorted(path for path in directory.rglob("*") if path.is_file())
-        for path in files:
-            size = path.stat().st_size
-            digest.update(f"{path.relative_to(directory)}\0{size}\0".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(edge))
-                file.seek(max(0, size - edge))
-                digest.update(file.read(edge))
-    except OSError as error:
-        raise WeightsError(f"{directory} can't be read: {error.strerror}.") from error
+    digest = hashlib.sha256(prefix.encode())
+    left_out = set(without)
+    files = [p for p in folder.rglob("*") if p.is_file() and not left_out & {p, *p.parents}]
     if not files:
-        raise WeightsError(f"The weights are incomplete: {directory} has no files.")
+        raise WeightsError(f"The weights are incomplete: {folder} is empty or missing.")
+    try:
+        for path in sorted(files):
+            digest.update(f"\0{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+            with open(path, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise WeightsError(f"{folder} can't be read: {error.strerror}.") from error
     return digest.hexdigest()[:16]

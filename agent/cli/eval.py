@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True)
 
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
+]
+Guidance = Annotated[
+    float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
+]
+Captions = Annotated[
+    bool,
+    typer.Option("--captions", help="Condition decoders on the captions said, not on the signals."),
+]
+
 
 @app.callback()
 def evaluate(
@@ -46,19 +57,10 @@ def evaluate(
         str | None, typer.Option(help="Only these, apart by commas; a wrong name lists them all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other cases.")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     batch: Annotated[int, typer.Option(min=1, help="Cases that are worked on side by side.")] = 16,
-    captions: Annotated[
-        bool,
-        typer.Option(
-            "--captions", help="Condition decoders on the captions said, not on the signals."
-        ),
-    ] = False,
+    captions: Captions = False,
     words_only: Annotated[
         bool, typer.Option("--words-only", help="Decode nothing: judge captions, not media.")
     ] = False,

@@ -44,7 +44,9 @@ def measure_media(
     """Media that are there already, whoever made them: FID or FAD, IS, CLIPSIM, MCD."""
     from heliograph.model import media
     from heliograph.model.evaluation.standard import making, reading
+    from heliograph.model.evaluation.standard.selection import require
 
+    require("torchmetrics")
     of = making.media_files(made)
     modality = media.load(next(iter(of.values()))).modality
     networks = making.Networks.load(features, classifier, clip, device)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.eval import bar, load, weights_folder
+from heliograph.agent.cli.eval import Captions, Guidance, Steps, bar, load, weights_folder
 from heliograph.agent.cli.measure import (
     AsJson,
     Classifier,
@@ -40,7 +40,7 @@ GENERATION = {
 }
 LLAVA_BENCH = "LLaVA-Bench (In-the-Wild): relative score by a judge, any LangChain chat model."
 
-Data = Annotated[Path, typer.Option(help="Folder of the set's annotation files.")]
+Data = Annotated[Path, typer.Option(help="Folder of the set's annotation files, or one of them.")]
 Out = Annotated[
     Path, typer.Option(help="Folder of the answers and the report; a second run goes on there.")
 ]
@@ -134,18 +134,9 @@ def _generation(app: typer.Typer, set_name: str, text: str) -> None:
         batch: Batch = 8,
         prompt: Prompt = None,
         longest: Longest = None,
-        steps: Annotated[
-            int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
-        ] = None,
-        guidance: Annotated[
-            float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
-        ] = None,
-        captions: Annotated[
-            bool,
-            typer.Option(
-                "--captions", help="Condition decoders on the captions said, not on the signals."
-            ),
-        ] = False,
+        steps: Steps = None,
+        guidance: Guidance = None,
+        captions: Captions = False,
         device: Device = "cpu",
         as_json: AsJson = False,
     ) -> None:

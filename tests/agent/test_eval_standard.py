@@ -63,17 +63,27 @@ def test_a_chat_model_judges(
 ) -> None:
     from langchain_core.language_models import FakeListChatModel
 
+    class Broken(FakeListChatModel):
+        def _call(self, *args: object, **kwargs: object) -> str:
+            raise ConnectionError("no\nnetwork")
+
     named: list[str] = []
+    models = [
+        Broken(responses=[]),
+        FakeListChatModel(responses=["8 4\nThe second is short.", "8 6"]),
+    ]
 
     def scripted(name: str) -> FakeListChatModel:
         named.append(name)
-        return FakeListChatModel(responses=["8 4\nThe second is short.", "8 6"])
+        return models[len(named) - 1]
 
     monkeypatch.setattr(chat_models, "named", scripted)
     asked = ["--data", bench, "--out", tmp_path / "out", "--weights", tiny_core_dir]
     asked += ["--judge", "openai:some-model", "--longest", 8]
+    code, _, err = run("eval", "llava-bench", *asked)
+    assert code == 8 and "broke off (ConnectionError: no network)" in err and "goes on" in err
     code, out, err = run("eval", "llava-bench", *asked, "--json")
-    assert (code, named) == (0, ["openai:some-model"]), err
+    assert (code, named) == (0, ["openai:some-model"] * 2), err
     found = json.loads(out)
     assert found == json.loads((tmp_path / "out" / "results.json").read_text())
     (figure,) = found["figures"]
@@ -82,7 +92,7 @@ def test_a_chat_model_judges(
     assert found["cases"] == {"in the set": 2, "chosen": 2, "answered": 2, "failed": 0}
     assert found["complete"] and len(found["weights"]["fingerprint"]) == 16
     assert found["settings"]["longest"] == 8 and found["versions"]["torch"]
-    assert "answering: 2 cases" in err
+    assert "judging: 2 cases" in err and "answering" not in err
     # Without a judge the answers are there, and a sentence says what is missing.
     code, out, _ = run("eval", "llava-bench", *asked[:6], "--longest", 8)
     assert code == 0 and "name a chat model with --judge" in out
@@ -98,8 +108,9 @@ def test_media_of_anyone_are_measured(run: CommandLine, tmp_path: Path) -> None:
 
 def test_wrong_uses_are_one_sentence(run: CommandLine, bench: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
+    code, _, err = run("eval", "coco", "--data", tmp_path, "--out", out)
+    assert code == 8 and "https://cocodataset.org" in err and err.count("\n") == 1
     cases = {
-        ("eval", "coco", "--data", tmp_path, "--out", out): "https://cocodataset.org",
         ("eval", "coco", "--data", tmp_path / "no", "--out", out): "no folder",
         ("eval", "--seed", "1", "coco", "--data", tmp_path, "--out", out): "come after its name",
         ("eval", "llava-bench", "--data", bench, "--out", out, "--preset", "x"): "no bundled",

@@ -101,10 +101,12 @@ def choice(answer: str, choices: Sequence[str]) -> int | None:
     if bare.count(_bare(text)) == 1:
         return bare.index(_bare(text))
     letters = LETTERS[: len(choices)]
+    # A choice between two is none.
+    between = r"\s*(?:or|and)\b"
+    alone = rf"(?!\)?,?(?:{between}|\s*\(?[{letters}]\)?(?:[.:,]|$|{between})))"
     for pattern in (
-        # It begins with a letter, marked as one, and not with a choice between two.
-        rf"^\(?([{letters}])(?:[.:,)]|$)(?!\s*(?:or|and)\b)",
-        rf"(?i:answer)(?:\s+is)?\s*:?\s*\(?([{letters}])\b",
+        rf"^\(?([{letters}])(?:[.:,)]|$){alone}",
+        rf"(?i:answer)(?:\s+is)?\s*:?\s*\(?([{letters}])\b{alone}",
         rf"\(([{letters}])\)",
     ):
         named = set(re.findall(pattern, text))

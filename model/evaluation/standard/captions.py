@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from heliograph.model.errors import InputError
+from heliograph.model.errors import DataError, InputError
 from heliograph.model.evaluation.standard.items import Item, Place
 from heliograph.model.evaluation.standard.reading import entry, find, objects, table
 
@@ -29,7 +29,8 @@ def coco(place: Place) -> Iterator[Item]:
     pictures papers report on; ``captions_val2014.json`` and the like are COCO's own files.
 
     Raises:
-        InputError: the file is missing or damaged, or has no such split.
+        DataError: the file is missing or damaged.
+        InputError: it has no such split.
     """
     split = place.split
     if split is None:
@@ -52,7 +53,7 @@ def coco(place: Place) -> Iterator[Item]:
         for number, said in captions.items():
             name = names.get(number)
             if name is None:
-                raise InputError(f"{path} has a caption of a picture that it lacks: {number}.")
+                raise DataError(f"{path} has a caption of a picture that it lacks: {number}.")
             yield Item(str(number), said[0], (name, f"{folder}/{name}"), tuple(said))
         return
     wanted, any_yet = split or "test", False
@@ -75,7 +76,7 @@ def audiocaps(place: Place) -> Iterator[Item]:
     (alone, after a ``Y``, or before its start), then under its caption's id.
 
     Raises:
-        InputError: the file is missing or damaged.
+        DataError: the file is missing or damaged.
     """
     path = find(place.data, [f"{place.split or 'test'}.csv"], f"{AUDIOCAPS} (folder dataset)")
     clips: dict[tuple[str, str], tuple[list[str], list[str]]] = {}
@@ -93,7 +94,8 @@ def msrvtt(place: Place) -> Iterator[Item]:
     """MSR-VTT (Xu et al. 2016): 2990 films of the ``test`` split with 20 captions each.
 
     Raises:
-        InputError: the file is missing or damaged, or has no such split.
+        DataError: the file is missing or damaged.
+        InputError: it has no such split.
     """
     split = place.split or "test"
     own = "test_videodatainfo.json" if split == "test" else "train_val_videodatainfo.json"
@@ -111,7 +113,7 @@ def msrvtt(place: Place) -> Iterator[Item]:
             of.append(str(entry(row, "caption", path)).strip())
     for video, said in captions.items():
         if not said:
-            raise InputError(f"{path} has no caption of {video}.")
+            raise DataError(f"{path} has no caption of {video}.")
         folders = ("", "TestVideo/", "TrainValVideo/", "videos/all/")
         names = tuple(f"{folder}{video}{suffix}" for folder in folders for suffix in _FILMS)
         yield Item(video, said[0], names, tuple(said))

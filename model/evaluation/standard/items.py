@@ -13,16 +13,21 @@ class Place:
     """Where a set lies on disk."""
 
     data: Path
-    """Folder of the annotation files, or the one file itself."""
+    """Folder of the annotation files, or one of them."""
     media: Path | None = None
     """Folder of the pictures, sounds or films; ``None`` is ``data``."""
     split: str | None = None
     """Which part of the set; ``None`` is the one that is usually reported."""
 
     @property
+    def folder(self) -> Path:
+        """Folder of the annotation files."""
+        return self.data.parent if self.data.is_file() else self.data
+
+    @property
     def root(self) -> Path:
         """Folder that the media are looked for in."""
-        return self.media or (self.data.parent if self.data.is_file() else self.data)
+        return self.media or self.folder
 
     def medium(self, names: Sequence[str]) -> Path | None:
         """The first of these names that is a file in the media's folder."""

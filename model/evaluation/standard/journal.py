@@ -1,19 +1,20 @@
 """Rows of work as they are done, in a file that a later run goes on with.
 
-A row is a line of JSON, written whole before the next is begun. A process that is killed
+A row is a line of JSON that is on the disk before the next is begun. A process that is killed
 leaves at most one half line at the end, which the next run takes away.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO, Self
 
 from heliograph.model.errors import InputError
 from heliograph.model.evaluation.report import write_json
+from heliograph.model.files import append_line, held, mend_lines
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -45,32 +46,39 @@ def claim(folder: Path, settings: Mapping[str, Any]) -> None:
 class Journal:
     """The rows of a file of JSON lines by their ``key``, and a way to add more.
 
-    Use it as a context. Rows that are no objects with a key are left where they are.
+    Rows that are no objects with a key are left where they are.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read what is there.
+    def __init__(self, file: BinaryIO) -> None:
+        """Read the rows of a file that is open for reading and appending; see ``open``."""
+        self._file = file
+        self.rows: dict[str, dict[str, Any]] = {}
+        file.seek(0)
+        for line in file:
+            try:
+                row = json.loads(line)
+                self.rows[str(row["key"])] = row
+            except (ValueError, KeyError, TypeError):
+                continue
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Hold the file for this process alone, and read what is there.
 
         Raises:
-            InputError: the file can't be read or written.
+            InputError: it can't be read or written, or another process holds it.
         """
-        self.rows: dict[str, dict[str, Any]] = {}
-        try:
-            self._file = path.open("ab+")
-            self._file.seek(0)
-            whole = 0
-            for line in self._file:
-                if not line.endswith(b"\n"):
-                    break
-                whole += len(line)
-                try:
-                    row = json.loads(line)
-                    self.rows[str(row["key"])] = row
-                except (ValueError, KeyError, TypeError):
-                    continue
-            self._file.truncate(whole)
-        except OSError as error:
-            raise InputError(f"{path} can't be written: {error.strerror}.") from error
+        with ExitStack() as stack:
+            try:
+                file = stack.enter_context(held(path))
+                mend_lines(file)
+                journal = cls(file)
+            except BlockingIOError:
+                raise InputError(f"Another process is writing to {path}: wait for it.") from None
+            except OSError as error:
+                raise InputError(f"{path} can't be written: {error.strerror}.") from error
+            yield journal
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append one row; the last of a key counts.
@@ -79,19 +87,7 @@ class Journal:
             InputError: the disk is full.
         """
         try:
-            self._file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
-            self._file.flush()
+            append_line(self._file, json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
         except OSError as error:
             raise InputError(f"{self._file.name} can't be written: {error.strerror}.") from error
         self.rows[str(row["key"])] = dict(row)
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()

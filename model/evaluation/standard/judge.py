@@ -83,7 +83,7 @@ def review(
         tell: is given how many cases are judged and how many there are.
     """
     found, known = Found(), {}
-    with Journal(path) as journal:
+    with Journal.open(path) as journal:
         for done, case in enumerate(cases):
             tell(done, len(cases))
             # A verdict belongs to a judge and to an answer.

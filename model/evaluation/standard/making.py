@@ -62,6 +62,8 @@ class Networks:
             if network is not None and network.hears != (modality == "audio"):
                 noun = "sounds" if modality == "audio" else "pictures"
                 raise InputError(f"{network.name} doesn't read {noun}; name a network that does.")
+        if self.clip is not None and modality == "audio":
+            raise InputError("CLIPSIM is of pictures and films: leave --clip out for sounds.")
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,12 @@ def figures(media: Made, networks: Networks, tell: Told = lambda *_: None) -> Fo
         InputError: a network doesn't read such media.
     """
     found = Found()
-    if media.real:
-        _distance(media, networks, found, tell)
+    _distance(media, networks, found, tell)
     _score(media, networks, found, tell)
-    if media.modality == "audio":
-        if media.paired:
-            _cepstra(media, found, tell)
-    elif media.captions:
+    if media.modality != "audio":
         _clip(media, networks, found, tell)
+    elif media.paired:
+        _cepstra(media, found, tell)
     return found
 
 
@@ -106,12 +106,15 @@ def media_files(folder: Path) -> dict[str, Path]:
     """The pictures, sounds and films in a folder by name without suffix.
 
     Raises:
-        InputError: there are none.
+        InputError: there are none, or two of a name.
     """
     suffixes = {*SUFFIXES.values(), ".jpeg"}
-    files = {
-        path.stem: path for path in sorted(folder.glob("*")) if path.suffix.lower() in suffixes
-    }
+    files: dict[str, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() in suffixes:
+            if path.stem in files:
+                raise InputError(f"{folder} has both {files[path.stem].name} and {path.name}.")
+            files[path.stem] = path
     if not files:
         raise InputError(f"{folder} has no pictures, sounds or films.")
     return files
@@ -125,6 +128,9 @@ def _distance(media: Made, networks: Networks, found: Found, tell: Told) -> None
             f"{name} needs a network of features: name the directory of one, such as {example}, "
             "with --features."
         )
+        return
+    if not media.real:
+        found.missing[name] = f"{name} needs real media to compare with, and there are none."
         return
     made = networks.features.of(_clips(media.made.values(), f"{name}, made", tell))  # (N, D)
     real = networks.features.of(_clips(media.real.values(), f"{name}, real", tell))  # (M, D)
@@ -169,9 +175,11 @@ def _clip(media: Made, networks: Networks, found: Found, tell: Told) -> None:
         key: networks.clip.similarity(clip, media.captions[key])
         for key, clip in zip(asked, _clips(asked.values(), "CLIPSIM", tell), strict=True)
     }
-    if scores:
-        found.scores["CLIPSIM"] = scores
-        found.figures.append(_mean("CLIPSIM", scores, note=f"cosine by {networks.clip.name}"))
+    if not scores:
+        found.missing["CLIPSIM"] = "CLIPSIM needs a caption of each medium, and there are none."
+        return
+    found.scores["CLIPSIM"] = scores
+    found.figures.append(_mean("CLIPSIM", scores, note=f"cosine by {networks.clip.name}"))
 
 
 def _cepstra(media: Made, found: Found, tell: Told) -> None:

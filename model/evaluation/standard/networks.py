@@ -28,10 +28,9 @@ FRAMES = 8
 class FeatureNetwork:
     """Features of pictures, of the frames of films, or of sounds.
 
-    A network of two halves (CLIP, SigLIP, CLAP) gives its embedding in the joint space,
-    others their pooled vector. Where pooling has weights of its own (ViT), which most
-    checkpoints lack, the mean of the tokens is taken. Vectors are as the network gives them,
-    not scaled to length one.
+    A network of two halves (CLIP, SigLIP, CLAP) gives its embedding in the joint space, others
+    their pooled vector, or the mean of the tokens where the checkpoint lacks the weights of
+    pooling (many of ViT). Vectors are as the network gives them, not scaled to length one.
     """
 
     def __init__(self, directory: Path, device: str | torch.device = "cpu") -> None:
@@ -41,7 +40,7 @@ class FeatureNetwork:
             WeightsError: there is no such network in the directory.
         """
         self.name = str(directory)
-        self._encoder = TransformersEncoder.from_pretrained(directory)
+        self._encoder = _encoder(directory)
         self._model: Any = self._encoder.model.to(device)
         self._device = device
         self.hears = self._encoder.modalities == ("audio",)
@@ -67,10 +66,7 @@ class FeatureNetwork:
         elif not self.hears and hasattr(model, "get_image_features"):
             out = model.get_image_features(pixel_values=x)
         else:
-            tower = model.get_encoder() if model.config.is_encoder_decoder else model
-            out = tower(x)
-            if any("pooler" in name for name, _ in tower.named_parameters()):
-                return _mean(out.last_hidden_state).double().cpu()
+            out = (model.get_encoder() if model.config.is_encoder_decoder else model)(x)
         return _vectors(out).double().cpu()
 
 
@@ -86,7 +82,7 @@ class ClassNetwork:
         from transformers import AutoModelForAudioClassification, AutoModelForImageClassification
 
         self.name = str(directory)
-        encoder = TransformersEncoder.from_pretrained(directory)
+        encoder = _encoder(directory)
         self.hears = encoder.modalities == ("audio",)
         auto = AutoModelForAudioClassification if self.hears else AutoModelForImageClassification
         try:
@@ -156,6 +152,21 @@ class ClipNetwork:
         known = {name: ids[name] for name in ("input_ids", "attention_mask") if name in ids}
         words = F.normalize(_vectors(self._model.get_text_features(**known)).double().cpu(), dim=-1)
         return float((pictures @ words[0]).mean())
+
+
+def _encoder(directory: Path) -> TransformersEncoder:
+    """What reads the media for a network.
+
+    Raises:
+        WeightsError: nothing in the directory reads pictures or sounds.
+    """
+    encoder = TransformersEncoder.from_pretrained(directory)
+    if encoder.modalities == ("video",):
+        raise WeightsError(
+            f"{directory} reads films as a whole, which are judged frame by frame here: name a "
+            "network of pictures."
+        )
+    return encoder
 
 
 def _vectors(out: Any) -> Tensor:

@@ -60,6 +60,7 @@ def _bars(panel: Any, group: list[Figure]) -> None:
             panel.plot([figure.low, figure.high], [at, at], color=INK, linewidth=1.5)
     panel.invert_yaxis()
     unit = group[0].unit
-    panel.set_xlim(0, 100) if unit == "%" and max(f.value for f in group) <= 100 else None
+    if unit == "%" and max(figure.value for figure in group) <= 100:
+        panel.set_xlim(0, 100)
     lower = "lower is better" if group[0].better == "lower" else ""
     panel.set_xlabel(" ".join(filter(None, [unit, lower])))

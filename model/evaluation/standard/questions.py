@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from heliograph.model.errors import InputError
+from heliograph.model.errors import DataError, InputError
 from heliograph.model.evaluation.standard.items import Item, Place
 from heliograph.model.evaluation.standard.reading import entry, find, lines, objects
 
@@ -22,27 +22,26 @@ def vqav2(place: Place) -> Iterator[Item]:
     """VQA v2.0, open-ended (Goyal et al. 2017, arXiv 1612.00837), ``val`` unless told.
 
     Raises:
-        InputError: a file is missing or damaged, or a split has no published answers.
+        DataError: a file is missing or damaged.
+        InputError: the split has no published answers.
     """
     split = place.split or "val"
     if split.startswith("test"):
         raise InputError(
             f"The answers of VQAv2's {split} are not published (its server scores it): use val."
         )
-    questions = find(place.data, [f"v2_OpenEnded_mscoco_{split}*_questions.json"], VQA)
-    answers = find(place.data, [f"v2_mscoco_{split}*_annotations.json"], VQA)
+    questions = find(place.folder, [f"v2_OpenEnded_mscoco_{split}*_questions.json"], VQA)
+    answers = find(place.folder, [f"v2_mscoco_{split}*_annotations.json"], VQA)
     asked = {
         int(entry(row, "question_id", questions)): str(entry(row, "question", questions))
         for row in objects(questions, "questions.item")
     }
     folder = f"{split}2014"
     for row in objects(answers, "annotations.item"):
-        number, image = (
-            int(entry(row, "question_id", answers)),
-            int(entry(row, "image_id", answers)),
-        )
+        number = int(entry(row, "question_id", answers))
+        image = int(entry(row, "image_id", answers))
         if number not in asked:
-            raise InputError(f"{questions} lacks question {number}, which {answers} answers.")
+            raise DataError(f"{questions} lacks question {number}, which {answers} answers.")
         name = f"COCO_{folder}_{image:012d}.jpg"
         yield Item(
             str(number),
@@ -64,16 +63,17 @@ def scienceqa(place: Place) -> Iterator[Item]:
     is the right letter. Pictures lie as ``SPLIT/ID/image.png``.
 
     Raises:
-        InputError: a file is missing or damaged, or there is no such split.
+        DataError: a file is missing or damaged.
+        InputError: there is no such split.
     """
     split = place.split or "test"
-    problems = find(place.data, ["problems.json"], SCIENCEQA)
+    problems = find(place.folder, ["problems.json"], SCIENCEQA)
     ids = _split(place, split)
     for key, problem in _problems(problems, ids):
         choices = [str(choice) for choice in entry(problem, "choices", problems)]
         right = int(entry(problem, "answer", problems))
         if not 0 <= right < len(choices) <= len(LETTERS):
-            raise InputError(f"{problems}: problem {key} has no choice number {right}.")
+            raise DataError(f"{problems}: problem {key} has no choice number {right}.")
         hint, image = str(problem.get("hint") or "").strip(), problem.get("image")
         told = [f"({LETTERS[i]}) {choice}" for i, choice in enumerate(choices)]
         question = str(entry(problem, "question", problems)).strip()
@@ -96,19 +96,18 @@ def llava_bench(place: Place) -> Iterator[Item]:
     Its only reference is the answer of text-only GPT-4 that comes with the set.
 
     Raises:
-        InputError: a file is missing or damaged.
+        DataError: a file is missing or damaged.
     """
-    questions = find(place.data, ["questions.jsonl"], LLAVA_BENCH)
-    folder = questions.parent
-    contexts = find(folder, ["context.jsonl"], LLAVA_BENCH)
-    answers = find(folder, ["answers_gpt4.jsonl"], LLAVA_BENCH)
+    questions = find(place.folder, ["questions.jsonl"], LLAVA_BENCH)
+    contexts = find(place.folder, ["context.jsonl"], LLAVA_BENCH)
+    answers = find(place.folder, ["answers_gpt4.jsonl"], LLAVA_BENCH)
     about = {str(entry(row, "image", contexts)): row for row in lines(contexts)}
     given = {str(entry(row, "question_id", answers)): row for row in lines(answers)}
     for row in lines(questions):
         key, image = str(entry(row, "question_id", questions)), str(entry(row, "image", questions))
         if image not in about or key not in given:
             lacking = contexts if image not in about else answers
-            raise InputError(f"{lacking} has nothing for question {key} of {questions}.")
+            raise DataError(f"{lacking} has nothing for question {key} of {questions}.")
         context = entry(about[image], "caption", contexts)
         yield Item(
             key,
@@ -127,13 +126,13 @@ def _problems(path: Path, ids: list[str]) -> Iterator[tuple[str, dict[str, Any]]
     every = _json(path)
     for key in ids:
         if not isinstance(every.get(key), dict):
-            raise InputError(f"{path} lacks problem {key}.")
+            raise DataError(f"{path} lacks problem {key}.")
         yield key, every[key]
 
 
 def _split(place: Place, split: str) -> list[str]:
     """The ids of the problems of a split."""
-    path = find(place.data, ["pid_splits.json"], SCIENCEQA)
+    path = find(place.folder, ["pid_splits.json"], SCIENCEQA)
     splits = _json(path)
     if split not in splits:
         raise InputError(f"{path} has no split {split!r}; it has {', '.join(splits)}.")
@@ -144,9 +143,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON.") from error
+        raise DataError(f"{path} is not JSON.") from error
     if not isinstance(value, dict):
-        raise InputError(f"{path} is not a JSON object.")
+        raise DataError(f"{path} is not a JSON object.")
     return value

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from heliograph.model.errors import InputError, MissingExtra
+from heliograph.model.data.examples import BadRow
+from heliograph.model.data.rows import rows
+from heliograph.model.errors import DataError, MissingExtra
 
 
 def find(data: Path, patterns: Sequence[str], source: str) -> Path:
@@ -20,7 +22,7 @@ def find(data: Path, patterns: Sequence[str], source: str) -> Path:
         source: where the file is published, for the error.
 
     Raises:
-        InputError: there is none.
+        DataError: there is none.
     """
     if data.is_file():
         return data
@@ -28,7 +30,7 @@ def find(data: Path, patterns: Sequence[str], source: str) -> Path:
         for folder in (data, data / "annotations"):
             if found := sorted(folder.glob(pattern)):
                 return found[0]
-    raise InputError(f"{data} has no {' or '.join(patterns)}: put it there, from {source}.")
+    raise DataError(f"{data} has no {' or '.join(patterns)}: put it there, from {source}.")
 
 
 def objects(path: Path, prefix: str) -> Iterator[dict[str, Any]]:
@@ -39,7 +41,7 @@ def objects(path: Path, prefix: str) -> Iterator[dict[str, Any]]:
         prefix: where the list's items are, in ijson's words: ``images.item``.
 
     Raises:
-        InputError: the file can't be read, is not JSON, or has no such list.
+        DataError: the file can't be read, is not JSON, or has no such list.
     """
     try:
         import ijson
@@ -50,68 +52,58 @@ def objects(path: Path, prefix: str) -> Iterator[dict[str, Any]]:
         with path.open("rb") as file:
             for value in ijson.items(file, prefix, use_float=True):
                 if not isinstance(value, dict):
-                    raise InputError(f"{path}: {prefix} number {count + 1} is not an object.")
+                    raise DataError(f"{path}: {prefix} number {count + 1} is not an object.")
                 count += 1
                 yield value
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON, or is cut short after {count} rows.") from error
+        raise DataError(f"{path} is not JSON, or is cut short after {count} rows.") from error
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
     if not count:
-        raise InputError(f"{path} has no list {prefix.partition('.')[0]!r}, or an empty one.")
+        raise DataError(f"{path} has no list {prefix.partition('.')[0]!r}, or an empty one.")
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a file of JSON lines; empty lines are left out.
 
     Raises:
-        InputError: the file can't be read, or a line is no object.
+        DataError: the file can't be read, or a line is no object.
     """
-    number = 0
-    try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                number += 1
-                if line.strip():
-                    value = json.loads(line)
-                    if not isinstance(value, dict):
-                        raise ValueError
-                    yield value
-    except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}, line {number}, is not a JSON object.") from error
+    for row in rows(path):
+        if isinstance(row, BadRow):
+            raise DataError(str(row))
+        yield row.value
 
 
 def table(path: Path, columns: Sequence[str]) -> Iterator[dict[str, str]]:
     """The rows of a CSV file with a heading.
 
     Raises:
-        InputError: the file can't be read, or lacks one of the columns.
+        DataError: the file can't be read, or lacks one of the columns.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)
             lacking = [name for name in columns if name not in (reader.fieldnames or ())]
             if lacking:
-                raise InputError(f"{path} has no column {lacking[0]}.")
+                raise DataError(f"{path} has no column {lacking[0]}.")
             for row in reader:
                 if any(row[name] is None for name in columns):
-                    raise InputError(f"{path}, line {reader.line_num}, has too few columns.")
+                    raise DataError(f"{path}, line {reader.line_num}, has too few columns.")
                 yield row
     except OSError as error:
-        raise InputError(f"{path} can't be read: {error.strerror}.") from error
+        raise DataError(f"{path} can't be read: {error.strerror}.") from error
     except (csv.Error, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not a CSV file of UTF-8 text.") from error
+        raise DataError(f"{path} is not a CSV file of UTF-8 text.") from error
 
 
 def entry(row: dict[str, Any], name: str, path: Path) -> Any:
     """What a row has under a name.
 
     Raises:
-        InputError: it has nothing there.
+        DataError: it has nothing there.
     """
     if name not in row:
         shown = json.dumps(row, ensure_ascii=False)[:80]
-        raise InputError(f"{path} has a row without {name!r}: {shown}")
+        raise DataError(f"{path} has a row without {name!r}: {shown}")
     return row[name]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from heliograph.model import media
 from heliograph.model.core import AnyToAny
-from heliograph.model.errors import InputError, MediaError
+from heliograph.model.errors import Cancelled, InputError, MediaError
 from heliograph.model.evaluation.asking import Answer, Sent, decode, encode, replies
 from heliograph.model.evaluation.standard.items import Answered, Case, Found, Item
 from heliograph.model.evaluation.standard.journal import Journal, claim
@@ -59,6 +59,7 @@ def evaluate(
     Raises:
         InputError: the folder holds answers of other settings, the weights lack a modality,
             or no case could be answered.
+        Cancelled: it was stopped before the first answer.
     """
     folder = scoring.folder
     claim(
@@ -78,7 +79,7 @@ def evaluate(
         },
     )
     complete = True
-    with Journal(folder / "answers.jsonl") as journal:
+    with Journal.open(folder / "answers.jsonl") as journal:
         # What failed is tried again: the file may be there now.
         done = {key for key, row in journal.rows.items() if "error" not in row}
         pending = [item for item in selection.items if item.key not in done]
@@ -99,9 +100,10 @@ def evaluate(
         if item.key in answered and answered[item.key].error is None
     ]
     failed = {key: answer.error for key, answer in answered.items() if answer.error is not None}
+    if not cases and not complete:
+        raise Cancelled("Stopped before the first answer.")
     if not cases:
-        reason = next(iter(failed.values()), "it was stopped before the first answer")
-        raise InputError(f"No case of {chosen.title} was answered: {reason}")
+        raise InputError(f"No case of {chosen.title} was answered: {next(iter(failed.values()))}")
     return Outcome(selection, cases, failed, chosen.score(cases, scoring), complete)
 
 
@@ -160,10 +162,10 @@ def _reply(
         features = encode(core, [message for _, message in asked])
         longest = settings.longest or chosen.longest
         said = replies(core, [[message] for _, message in asked], features, longest)
-    except InputError as error:
+    except (InputError, MediaError) as error:
         if len(asked) == 1:
             return [Answered(asked[0][0].key, error=str(error))]
-        # One of them is too long for the context: find out which.
+        # One of them is too long for the context, or can't be decoded: find out which.
         return [a for one in asked for a in _reply(core, chosen, [one], settings, folder)]
     items = [item for item, _ in asked]
     made = _make(core, chosen, items, said, settings, folder) if chosen.makes else {}

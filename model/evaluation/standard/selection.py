@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from heliograph.model.errors import InputError, MissingExtra
+from heliograph.model.errors import DataError, InputError, MissingExtra
 from heliograph.model.evaluation.standard.items import Item, Place
 from heliograph.model.evaluation.standard.sets import StandardSet
 
@@ -57,13 +57,12 @@ def select(chosen: StandardSet, settings: Settings) -> Selection:
     """Read the set and draw the cases; nothing heavy is loaded.
 
     Raises:
-        InputError: a file of the set is missing or isn't as it is published, or none of the
+        DataError: a file of the set is missing or isn't as it is published, or none of the
             media is there.
-        MissingExtra: a metric's package is not installed.
+        InputError: there is no such split.
+        MissingExtra: a package of the metrics or of the report is not installed.
     """
-    for package in chosen.needs:
-        if importlib.util.find_spec(package) is None:
-            raise MissingExtra(package, "eval")
+    require(*chosen.needs)
     digest, total = hashlib.sha256(), 0
 
     def read() -> Iterator[tuple[int, int, Item]]:
@@ -80,19 +79,30 @@ def select(chosen: StandardSet, settings: Settings) -> Selection:
         else:
             drawn = heapq.nsmallest(settings.limit, read(), key=lambda row: row[:2])
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise InputError(
+        raise DataError(
             f"The annotations in {settings.place.data} are not those of {chosen.title} as they "
             f"are published at {chosen.source} ({type(error).__name__}: {error})."
         ) from error
     items = tuple(item for _, _, item in sorted(drawn, key=lambda row: row[1]))
     shown = [item for item in items if item.media]
     if shown and not any(settings.place.medium(item.media) for item in shown):
-        raise InputError(
+        raise DataError(
             f"None of the media of {chosen.title} is in {settings.place.root}: "
             f"{shown[0].media[0]}, for one, is missing; say where they are with --media "
             f"({chosen.source})."
         )
     return Selection(items, total, digest.hexdigest()[:16])
+
+
+def require(*packages: str) -> None:
+    """See to it that these packages of the extra ``eval`` are there, before hours of answering.
+
+    Raises:
+        MissingExtra: one is not, or what draws the report's figures.
+    """
+    for package in (*packages, "matplotlib"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtra(package, "eval")
 
 
 def number_of(text: str) -> int:

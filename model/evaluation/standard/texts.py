@@ -27,7 +27,7 @@ from heliograph.model.evaluation.standard.items import Case, Figure, Found
 
 CORENLP = "http://nlp.stanford.edu/software/stanford-corenlp-full-2015-12-09.zip"
 NO_JAVA = (
-    "{} is computed by a Java program and there is no `java` on the path: install a Java runtime "
+    "{} is computed by a Java program and {}: install a Java runtime "
     "(Debian: default-jre-headless) and run again; the answers are kept."
 )
 PLAIN = "words split by a plain rule, for want of Java's Penn Treebank tokenizer"
@@ -43,25 +43,34 @@ def captions(cases: Sequence[Case], metrics: Sequence[str]) -> Found:
         cases: with their answers.
         metrics: of "BLEU-4", "METEOR", "CIDEr" and "SPIDEr".
     """
-    java = shutil.which("java") is not None
-    split = penn if java else plain
-    said = split({case.item.key: [case.answer.text] for case in cases})
-    people = split({case.item.key: case.item.references for case in cases})
-    note = "" if java else PLAIN
+    said: Captions = {case.item.key: [case.answer.text] for case in cases}
+    people: Captions = {case.item.key: case.item.references for case in cases}
+    lack = "" if shutil.which("java") else "there is no `java` on the path"
+    if not lack:
+        try:
+            said, people = penn(said), penn(people)
+        except (OSError, ValueError) as error:  # such as the stub that macOS has for a `java`
+            lack = f"the `java` on the path fails ({_line(error)})"
+    if lack:
+        said, people = plain(said), plain(people)
+    note = PLAIN if lack else ""
     found = Found()
     if "BLEU-4" in metrics:
         found.figures.append(bleu(said, people, note))
     if "METEOR" in metrics:
-        if java:
-            _meteor(said, people, found)
+        if lack:
+            found.missing["METEOR"] = NO_JAVA.format("METEOR", lack)
         else:
-            found.missing["METEOR"] = NO_JAVA.format("METEOR")
+            _meteor(said, people, found)
     if "CIDEr" in metrics:
         scores = cider(said, people)
         found.scores["CIDEr"] = scores
         found.figures.append(_mean("CIDEr", scores, note))
     if "SPIDEr" in metrics:
-        _spider(said, people, found, java)
+        if lack:
+            found.missing["SPIDEr"] = NO_JAVA.format("SPICE, a half of SPIDEr,", lack)
+        else:
+            _spider(said, people, found)
     return found
 
 
@@ -105,16 +114,38 @@ def meteor(said: Captions, people: Captions) -> tuple[float, dict[str, float]]:
         OSError: its Java program can't be run.
         ValueError: it ended early, for want of memory.
     """
-    scorer = _load("pycocoevalcap.meteor.meteor").Meteor()
-    try:
-        whole, each = scorer.compute_score(
-            {key: list(refs) for key, refs in people.items()},
-            {key: list(said[key]) for key in people},
-        )
-    finally:
-        for pipe in (scorer.meteor_p.stdout, scorer.meteor_p.stderr):
-            pipe.close()
-    return 100 * whole, {key: 100 * score for key, score in zip(people, each, strict=True)}
+    # Not by pycocoevalcap's class, which waits for ever where Java ends early.
+    with subprocess.Popen(
+        ["java", "-Xmx2G", "-jar", "meteor-1.5.jar", "-", "-", "-stdio", "-l", "en", "-norm"],
+        cwd=_folder("meteor"),
+        env=_environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+    ) as process:
+
+        def ask(what: str, *parts: str) -> None:
+            words = (part.replace("|||", " ") for part in parts)
+            print(what, *words, sep=" ||| ", file=process.stdin, flush=True)
+
+        def told() -> str:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            if not line:
+                raise ValueError("it ended early")
+            return line.strip()
+
+        try:
+            statistics = []
+            for key, references in people.items():
+                ask("SCORE", *references, said[key][0])
+                statistics.append(told())
+            ask("EVAL", *statistics)
+            each = {key: 100 * float(told()) for key in people}
+            return 100 * float(told()), each
+        finally:
+            process.kill()
 
 
 def spice(said: Captions, people: Captions) -> dict[str, float]:
@@ -128,23 +159,20 @@ def spice(said: Captions, people: Captions) -> dict[str, float]:
         {"image_id": key, "test": said[key][0], "refs": list(refs)} for key, refs in people.items()
     ]
     # SPICE is older than Java's modules, which have to be opened to it; Java 8 ignores this.
-    environment = {
-        **os.environ,
-        "JDK_JAVA_OPTIONS": "--add-opens=java.base/java.lang=ALL-UNNAMED "
-        "--add-opens=java.base/java.util=ALL-UNNAMED",
-    }
+    opened = (
+        "--add-opens=java.base/java.lang=ALL-UNNAMED --add-opens=java.base/java.util=ALL-UNNAMED"
+    )
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "in.json"), Path(folder, "out.json")
         given.write_text(json.dumps(rows), encoding="utf-8")
         done = subprocess.run(
             ["java", "-Xmx8G", "-jar", "spice-1.0.jar", given, "-out", made, "-subset", "-silent"],
             cwd=_folder("spice"),
-            env=environment,
+            env=_environment(JDK_JAVA_OPTIONS=opened),
             capture_output=True,
         )
         if done.returncode or not made.is_file():
-            told = done.stderr.decode(errors="replace").strip().splitlines()
-            raise ValueError(told[0] if told else f"it ended with code {done.returncode}")
+            raise ValueError(_complaint(done))
         found = json.loads(made.read_text(encoding="utf-8"))
     return {str(row["image_id"]): 100 * float(row["scores"]["All"]["f"]) for row in found}
 
@@ -153,7 +181,12 @@ def spice(said: Captions, people: Captions) -> dict[str, float]:
 
 
 def penn(captions: Captions) -> dict[str, list[str]]:
-    """Captions in lower case, split into words by Stanford's tokenizer, without punctuation."""
+    """Captions in lower case, split into words by Stanford's tokenizer, without punctuation.
+
+    Raises:
+        OSError: its Java program can't be run.
+        ValueError: it failed.
+    """
     module = _load("pycocoevalcap.tokenizer.ptbtokenizer")
     lines = [" ".join(text.split()) for texts in captions.values() for text in texts]
     # Not by pycocoevalcap's class, which writes into the folder where it is installed.
@@ -168,11 +201,12 @@ def penn(captions: Captions) -> dict[str, list[str]]:
         ],
         input="".join(f"{line}\n" for line in lines).encode(),
         capture_output=True,
-        check=True,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        env=_environment(),
     )
+    made = iter(done.stdout.decode(errors="replace").split("\n"))
+    if done.returncode or done.stdout.count(b"\n") != len(lines):
+        raise ValueError(_complaint(done))
     marks = set(module.PUNCTUATIONS)
-    made = iter(done.stdout.decode().split("\n"))
     return {
         key: [" ".join(word for word in next(made).split() if word not in marks) for _ in texts]
         for key, texts in captions.items()
@@ -195,20 +229,17 @@ def _meteor(said: Captions, people: Captions, found: Found) -> None:
         whole, scores = meteor(said, people)
     except (OSError, ValueError) as error:
         found.missing["METEOR"] = (
-            f"METEOR's Java program failed ({error}); it takes 2 GB of memory."
+            f"METEOR's Java program failed ({_line(error)}); it takes 2 GB of memory."
         )
         return
     found.figures.append(Figure("METEOR", whole, len(said)))
     found.scores["METEOR"] = scores
 
 
-def _spider(said: Captions, people: Captions, found: Found, java: bool) -> None:
+def _spider(said: Captions, people: Captions, found: Found) -> None:
     """SPIDEr (Liu et al. 2017, arXiv 1612.00370): the mean of SPICE and CIDEr."""
     library = _folder("spice") / "lib"
     jars = [library / f"stanford-corenlp-3.6.0{part}.jar" for part in ("", "-models")]
-    if not java:
-        found.missing["SPIDEr"] = NO_JAVA.format("SPICE, a half of SPIDEr,")
-        return
     if not all(jar.is_file() for jar in jars):
         found.missing["SPIDEr"] = (
             f"SPICE, a half of SPIDEr, lacks Stanford CoreNLP: put {jars[0].name} and "
@@ -218,15 +249,30 @@ def _spider(said: Captions, people: Captions, found: Found, java: bool) -> None:
     try:
         half = spice(said, people)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
         found.missing["SPIDEr"] = (
-            f"SPICE's Java program failed ({reason}); it wants Java 8 and 8 GB."
+            f"SPICE's Java program failed ({_line(error)}); it wants Java 8 and 8 GB."
         )
         return
     other = cider(said, people)
     scores = {key: (half[key] + other[key]) / 2 for key in people}
     found.scores |= {"SPICE": half, "SPIDEr": scores}
     found.figures += [_mean("SPICE", half, ""), _mean("SPIDEr", scores, "")]
+
+
+def _environment(**more: str) -> dict[str, str]:
+    """Java's: what it reads and writes is UTF-8."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", **more}
+
+
+def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What a Java program that failed said first, but for Java's own notes."""
+    told = done.stderr.decode(errors="replace").splitlines()
+    said = (line for line in told if line.strip() and not line.startswith(("NOTE:", "Picked up")))
+    return next(said, f"it ended with code {done.returncode}")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _mean(name: str, scores: Mapping[str, float], note: str) -> Figure:

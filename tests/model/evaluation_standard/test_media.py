@@ -12,7 +12,7 @@ from heliograph.model.evaluation.standard.fidelity import frechet
 from heliograph.model.evaluation.standard.making import Made, Networks, figures, media_files
 from heliograph.model.evaluation.standard.networks import ClassNetwork, ClipNetwork, FeatureNetwork
 
-from .conftest import film, picture, put, sound
+from .conftest import film, jpeg, picture, put, sound
 
 
 def test_clip_similarity_is_the_models_own(clip_dir: Path) -> None:
@@ -50,6 +50,19 @@ def test_clap_hears(clap_dir: Path) -> None:
         ClipNetwork(clap_dir)
 
 
+def test_a_network_of_films_is_refused(tmp_path: Path) -> None:
+    from transformers import VideoMAEConfig, VideoMAEImageProcessorPil, VideoMAEModel
+
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    config = VideoMAEConfig(
+        image_size=16, patch_size=8, num_frames=2, num_attention_heads=2, **sizes
+    )
+    VideoMAEModel(config).save_pretrained(tmp_path)
+    VideoMAEImageProcessorPil(size={"shortest_edge": 16}).save_pretrained(tmp_path)
+    with pytest.raises(WeightsError, match="frame by frame here"):
+        FeatureNetwork(tmp_path)
+
+
 def test_what_is_no_network_is_one_sentence(tmp_path: Path, clip_dir: Path) -> None:
     for kind in (FeatureNetwork, ClassNetwork, ClipNetwork):
         with pytest.raises(WeightsError):
@@ -72,9 +85,13 @@ def test_pictures_against_real_ones(tmp_path: Path, clip_dir: Path, vit_dir: Pat
     assert values["FID"].value == pytest.approx(expected) and values["FID"].better == "lower"
     assert "biased" in values["FID"].note and str(clip_dir) in values["FID"].note
     assert 1 <= values["IS"].value <= 5 and values["CLIPSIM"].count == 4
-    same = figures(Made("image", made, made), Networks.load(clip_dir, None, None))
+    same = figures(Made("image", made, made), Networks.load(clip_dir, None, clip_dir))
     assert same.figures[0].value == pytest.approx(0, abs=1e-6)
-    assert "--classifier" in same.missing["IS"]
+    assert "--classifier" in same.missing["IS"] and "caption" in same.missing["CLIPSIM"]
+    alone = figures(Made("image", made), Networks.load(clip_dir, None, None))
+    assert "real media" in alone.missing["FID"]
+    with pytest.raises(InputError, match="leave --clip out"):
+        Networks.load(None, None, clip_dir).check("audio")
 
 
 def test_sounds_against_real_ones(tmp_path: Path, clap_dir: Path) -> None:
@@ -98,3 +115,6 @@ def test_without_networks_each_figure_says_what_it_needs(tmp_path: Path, vit_dir
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no pictures, sounds or films"):
         media_files(tmp_path / "empty")
+    jpeg(tmp_path, "1.jpeg", picture(1))
+    with pytest.raises(InputError, match="has both 1.jpeg and 1.png"):
+        media_files(tmp_path)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.model.errors import InputError, MissingExtra
+from heliograph.model.errors import DataError, InputError, MissingExtra
 from heliograph.model.evaluation.standard import captions, questions, reading, selection
-from heliograph.model.evaluation.standard.items import Item, Place
+from heliograph.model.evaluation.standard.items import Place
 from heliograph.model.evaluation.standard.selection import Settings, select
 from heliograph.model.evaluation.standard.sets import SETS, standard_set
 
@@ -71,6 +71,8 @@ def test_vqav2_joins_questions_and_answers(vqav2: Path) -> None:
     assert Place(vqav2).medium(third.media) is not None
     with pytest.raises(InputError, match="not published"):
         list(questions.vqav2(Place(vqav2, split="test")))
+    # One of the two files stands for the folder that both are in.
+    assert len(list(questions.vqav2(Place(vqav2 / "v2_mscoco_val2014_annotations.json")))) == 3
 
 
 def test_scienceqa_lays_out_choices(scienceqa: Path) -> None:
@@ -81,6 +83,11 @@ def test_scienceqa_lays_out_choices(scienceqa: Path) -> None:
     assert Place(scienceqa).medium(seen.media) is not None and bare.media == ()
 
 
+def test_splits_of_scienceqa_are_named(scienceqa: Path) -> None:
+    with pytest.raises(InputError, match="no split 'val'; it has train, test[.]$"):
+        list(questions.scienceqa(Place(scienceqa / "problems.json", split="val")))
+
+
 def test_llava_bench_joins_its_files(llava_bench: Path) -> None:
     items = list(questions.llava_bench(Place(llava_bench)))
     assert [item.facts["category"] for item in items] == ["conv", "detail", "complex"]
@@ -88,10 +95,10 @@ def test_llava_bench_joins_its_files(llava_bench: Path) -> None:
     assert items[1].references == ("Reference 1.",)
 
 
-@pytest.mark.parametrize("chosen", SETS.values(), ids=lambda chosen: chosen.name)
-def test_a_missing_file_says_what_to_put_where(chosen: object, tmp_path: Path) -> None:
-    with pytest.raises(InputError) as raised:
-        select(chosen, Settings(Place(tmp_path)))  # type: ignore[arg-type]
+@pytest.mark.parametrize("name", SETS)
+def test_a_missing_file_says_what_to_put_where(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as raised:
+        select(SETS[name], Settings(Place(tmp_path)))
     sentence = str(raised.value)
     assert str(tmp_path) in sentence and "https://" in sentence and "\n" not in sentence
 
@@ -112,7 +119,7 @@ def test_damaged_files_are_one_sentence(
 ) -> None:
     (tmp_path / name).write_text(content, encoding="latin-1")
     put_json(tmp_path / "pid_splits.json", {"test": ["1"]})
-    with pytest.raises(InputError, match="[.]$"):
+    with pytest.raises(DataError, match="[.]$"):
         list(reader(Place(tmp_path)))  # type: ignore[call-overload]
 
 
@@ -120,8 +127,15 @@ def test_rows_that_are_not_as_published_are_one_sentence(scienceqa: Path) -> Non
     problems = json.loads((scienceqa / "problems.json").read_text())
     problems["5"]["answer"] = "C"
     put_json(scienceqa / "problems.json", problems)
-    with pytest.raises(InputError, match="not those of ScienceQA as they are published"):
+    with pytest.raises(DataError, match="not those of ScienceQA as they are published"):
         select(standard_set("scienceqa"), Settings(Place(scienceqa)))
+
+
+def test_a_bad_line_is_named(llava_bench: Path) -> None:
+    with (llava_bench / "context.jsonl").open("a") as file:
+        file.write("\n[1]\n")
+    with pytest.raises(DataError, match="context.jsonl, line 4: The row is not a JSON object[.]$"):
+        list(questions.llava_bench(Place(llava_bench)))
 
 
 def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
@@ -130,7 +144,7 @@ def test_a_large_file_is_not_read_whole(tmp_path: Path) -> None:
     path.write_text('{"images": [{"id": 1}, {"id": 2}, ' + '{"id": 3}, ' * 20_000 + "oops")
     rows = reading.objects(path, "images.item")
     assert next(rows) == {"id": 1}
-    with pytest.raises(InputError, match="cut short after"):
+    with pytest.raises(DataError, match="cut short after"):
         list(rows)
 
 
@@ -149,7 +163,7 @@ def test_a_limit_draws_the_same_cases_and_more(coco: Path) -> None:
 
 def test_media_that_are_nowhere_are_said_before_anything_is_loaded(coco: Path) -> None:
     settings = Settings(Place(coco, coco / "annotations"))
-    with pytest.raises(InputError, match="COCO_val2014_000000000001.jpg.*--media"):
+    with pytest.raises(DataError, match="COCO_val2014_000000000001.jpg.*--media"):
         select(standard_set("coco"), settings)
     jpeg(coco / "annotations", "COCO_val2014_000000000004.jpg", picture(0))
     assert len(select(standard_set("coco"), settings).items) == 4
@@ -159,9 +173,11 @@ def test_a_missing_package_names_the_extra(coco: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(selection.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"sacrebleu is not installed.*heliograph\[eval\]"):
         select(standard_set("coco"), Settings(Place(coco)))
+    # What draws the report is looked for as well, before anything is answered.
+    with pytest.raises(MissingExtra, match="matplotlib is not installed"):
+        select(standard_set("scienceqa"), Settings(Place(coco)))
 
 
 def test_names_of_sets_are_known() -> None:
     with pytest.raises(InputError, match="no set 'cocoa'; there are coco, audiocaps"):
         standard_set("cocoa")
-    assert Item("1").media == ()

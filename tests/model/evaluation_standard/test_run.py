@@ -12,7 +12,7 @@ import pytest
 
 from heliograph.model.checkpoint import fingerprint
 from heliograph.model.core import AnyToAny
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.errors import Cancelled, InputError, WeightsError
 from heliograph.model.evaluation.standard import report
 from heliograph.model.evaluation.standard.items import Place
 from heliograph.model.evaluation.standard.journal import Journal
@@ -20,8 +20,9 @@ from heliograph.model.evaluation.standard.making import Networks
 from heliograph.model.evaluation.standard.run import Outcome, evaluate
 from heliograph.model.evaluation.standard.selection import Settings, select
 from heliograph.model.evaluation.standard.sets import SETS, Scoring, standard_set
+from heliograph.model.media import write
 
-from .conftest import put_json
+from .conftest import picture, put_json
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,18 @@ def test_media_that_are_gone_are_left_out_and_tried_again(
     assert not run(core, "audiocaps", settings, out).failed
 
 
+def test_a_picture_that_cannot_be_decoded_touches_no_other(
+    core: AnyToAny, coco: Path, tmp_path: Path
+) -> None:
+    """Its file is whole, so that only the decoder sees the damage."""
+    damaged = bytearray(write(picture(0)).data)
+    damaged[len(damaged) // 2] ^= 0xFF
+    (coco / "val2014" / "COCO_val2014_000000000002.jpg").write_bytes(damaged)
+    outcome = run(core, "coco", Settings(Place(coco), longest=4), tmp_path)
+    assert list(outcome.failed) == ["2"] and "damaged" in outcome.failed["2"]
+    assert len(outcome.cases) == 3
+
+
 def test_a_second_run_goes_on(core: AnyToAny, coco: Path, tmp_path: Path) -> None:
     listener, out = Listener(core), tmp_path / "out"
     settings = Settings(Place(coco), limit=2, batch=1, longest=4)
@@ -152,6 +165,16 @@ def test_stopped_early_it_scores_what_there_is(core: AnyToAny, coco: Path, tmp_p
     )
     assert not outcome.complete and len(outcome.cases) == 2
     assert run(core, "coco", settings, tmp_path).complete
+
+
+def test_stopped_before_the_first_answer(coco: Path, tmp_path: Path) -> None:
+    def load() -> AnyToAny:
+        raise KeyboardInterrupt
+
+    chosen, settings = standard_set("coco"), Settings(Place(coco))
+    selection, scoring = select(chosen, settings), Scoring(settings.place, tmp_path)
+    with pytest.raises(Cancelled, match="before the first answer"):
+        evaluate(load, "fingerprint", chosen, selection, settings, scoring)
 
 
 def test_too_long_a_question_touches_no_other(
@@ -236,13 +259,16 @@ def test_the_report_tells_settings_versions_and_what_is_missing(
 def test_a_journal_keeps_whole_lines(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"key": "1", "n": 1}\nnonsense\n{"key": "2", "n": 1}\n{"key": "3"')
-    with Journal(path) as journal:
+    with Journal.open(path) as journal:
         assert set(journal.rows) == {"1", "2"}
         journal.add({"key": "1", "n": 2})
-    with Journal(path) as journal:
+    with Journal.open(path) as journal:
         assert journal.rows["1"]["n"] == 2 and set(journal.rows) == {"1", "2"}
-    with pytest.raises(InputError, match="can't be written"):
-        Journal(tmp_path / "no" / "rows.jsonl")
+        with pytest.raises(InputError, match="Another process is writing to"):
+            with Journal.open(path):
+                pass
+    with pytest.raises(InputError, match="can't be written"), Journal.open(tmp_path):
+        pass
 
 
 def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
@@ -251,7 +277,7 @@ def test_a_fingerprint_is_of_the_content(tmp_path: Path) -> None:
         (tmp_path / name / "w.bin").write_bytes(content)
     a, b, c = (fingerprint(tmp_path / name) for name in "abc")
     assert a == b != c
-    with pytest.raises(WeightsError, match="no files"):
+    with pytest.raises(WeightsError, match="empty or missing"):
         fingerprint(tmp_path / "nowhere")
 
 

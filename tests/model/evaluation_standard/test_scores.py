@@ -114,6 +114,42 @@ def test_without_java_the_other_metrics_run(monkeypatch: pytest.MonkeyPatch) -> 
     assert found.scores["CIDEr"]["1"] == pytest.approx(1000)
 
 
+def java_that(says: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A shell script in Java's place."""
+    java = folder / "java"
+    java.write_text(f"#!/bin/sh\n{says}\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return java
+
+
+def test_a_java_that_fails_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    java_that("echo 'NOTE: a note' >&2; echo 'No runtime.' >&2; exit 1", tmp_path, monkeypatch)
+    cases = [case("1", "a red dog", "a red dog"), case("2", "a bell", "it is a bell")]
+    found = texts.captions(cases, ("METEOR", "CIDEr"))
+    assert [figure.name for figure in found.figures] == ["CIDEr"]
+    assert "the `java` on the path fails (No runtime.): install" in found.missing["METEOR"]
+    # One that splits words, but has too little memory for METEOR:
+    monkeypatch.setattr(texts, "penn", texts.plain)
+    found = texts.captions(cases, ("METEOR",))
+    assert "METEOR's Java program failed" in found.missing["METEOR"]
+
+
+def test_meteor_is_asked_as_it_wants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Java stands as a script that keeps what it is asked, and gives known scores."""
+    asked = tmp_path / "asked"
+    says = (
+        f"read line; echo $line >{asked}; echo 1 2; read line; echo $line >>{asked}; echo 3 4\n"
+        f"read line; echo $line >>{asked}; echo 0.5; echo 0.25; echo 0.375"
+    )
+    java_that(says, tmp_path, monkeypatch)
+    people = {"1": ["p q", "p ||| r"], "2": ["s"]}
+    assert texts.meteor({"1": ["p"], "2": [""]}, people) == (37.5, {"1": 50, "2": 25})
+    lines = [line.rstrip() for line in asked.read_text().splitlines()]
+    assert lines[0].replace("   ", " ") == "SCORE ||| p q ||| p r ||| p"
+    assert lines[1:] == ["SCORE ||| s |||", "EVAL ||| 1 2 ||| 3 4"]
+
+
 def test_spider_is_the_mean_of_spice_and_cider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,16 +158,15 @@ def test_spider_is_the_mean_of_spice_and_cider(
     library.mkdir(parents=True)
     for part in ("", "-models"):
         (library / f"stanford-corenlp-3.6.0{part}.jar").touch()
-    java = tmp_path / "java"
-    java.write_text(
-        '#!/bin/sh\nfor given in "$@"; do case $given in */in.json) break;; esac; done\n'
+    java = java_that(
+        'for given in "$@"; do case $given in */in.json) break;; esac; done\n'
         f"cp $given {tmp_path}/asked.json\n"
         'while [ "$1" != -out ]; do shift; done\n'
         'printf \'[{"image_id": "1", "scores": {"All": {"f": 0.5}}}, '
-        '{"image_id": "2", "scores": {"All": {"f": 0.25}}}]\' > "$2"\n'
+        '{"image_id": "2", "scores": {"All": {"f": 0.25}}}]\' > "$2"',
+        tmp_path,
+        monkeypatch,
     )
-    java.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(texts, "_folder", lambda part: tmp_path / part)
     monkeypatch.setattr(texts, "penn", texts.plain)
     cases = [case("1", "p q r s t", "P q r s t."), case("2", "a c", "a b")]
@@ -213,6 +248,11 @@ def test_vqa_by_type_of_answer(vqav2: Path) -> None:
         ("A dog", 0),
         ("D", None),
         ("(A) or (B)", None),
+        ("A, B", None),
+        ("A, B and C", None),
+        ("The answer is (A) or (B).", None),
+        ("Answer: A, C", None),
+        ("A. A dog barks", 0),
         ("a dog or a cat", None),
         ("", None),
     ],
