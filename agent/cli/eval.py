@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 app = typer.Typer(invoke_without_command=True)
 
+Preset = Annotated[str | None, typer.Option(help="Bundled weights, by name; primer if left out.")]
+Weights = Annotated[Path | None, typer.Option(help="A core directory instead.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
 ]
 Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
 ]
+Device = Annotated[str, typer.Option(help="Where to compute, such as cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
 Captions = Annotated[
     bool,
     typer.Option("--captions", help="Condition decoders on the captions said, not on the signals."),
@@ -40,14 +44,10 @@ def evaluate(
     context: typer.Context,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for the table, the JSON and the pictures. [required]", show_default=False
-        ),
+        typer.Option(help="Folder for the table, the JSON and the pictures; has to be given."),
     ] = None,
-    preset: Annotated[
-        str | None, typer.Option(help="Bundled weights, by name. [default: primer]")
-    ] = None,
-    weights: Annotated[Path | None, typer.Option(help="A core directory instead.")] = None,
+    preset: Preset = None,
+    weights: Weights = None,
     cases: Annotated[int, typer.Option(min=1, help="Cases of each row.")] = 100,
     quick: Annotated[bool, typer.Option("--quick", help="Only 20 cases of each row.")] = False,
     even: Annotated[
@@ -64,10 +64,8 @@ def evaluate(
     words_only: Annotated[
         bool, typer.Option("--words-only", help="Decode nothing: judge captions, not media.")
     ] = False,
-    device: Annotated[str, typer.Option(help="Where to compute, such as cuda.")] = "cpu",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json on standard output.")
-    ] = False,
+    device: Device = "cpu",
+    as_json: AsJson = False,
 ) -> None:
     """Measure the weights on held-out scenes and phrasings of the primer world; Ctrl-C writes
     what there is. The commands below measure on standard sets, from their files on disk."""

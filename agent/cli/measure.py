@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.eval import bar
+from heliograph.agent.cli.eval import AsJson, Device, bar
 
 if TYPE_CHECKING:
     from heliograph.model.evaluation.standard.items import Case, Found
 
-Device = Annotated[str, typer.Option(help="Where to compute, such as cuda.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
 Features = Annotated[
     Path | None, typer.Option(help="Network of features for FID or FAD: CLIP, DINO, CLAP, ….")
 ]

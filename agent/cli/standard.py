@@ -10,12 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.eval import Captions, Guidance, Steps, bar, load, weights_folder
-from heliograph.agent.cli.measure import (
+from heliograph.agent.cli.eval import (
     AsJson,
+    Captions,
+    Device,
+    Guidance,
+    Preset,
+    Steps,
+    Weights,
+    bar,
+    load,
+    weights_folder,
+)
+from heliograph.agent.cli.measure import (
     Classifier,
     ClipModel,
-    Device,
     Features,
     measure_media,
     write_report,
@@ -48,8 +57,6 @@ MediaRoot = Annotated[
     Path | None, typer.Option("--media", help="Folder of the media; that of --data if left out.")
 ]
 Split = Annotated[str | None, typer.Option(help="Part of the set; the usual one if left out.")]
-Preset = Annotated[str | None, typer.Option(help="Bundled weights, by name; primer if left out.")]
-Weights = Annotated[Path | None, typer.Option(help="A core directory instead.")]
 Limit = Annotated[
     int | None, typer.Option(min=1, help="Only so many cases, drawn by --seed; all if left out.")
 ]
