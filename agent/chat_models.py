@@ -1,4 +1,4 @@
-"""Any LangChain chat model as the function that makes instruction data."""
+"""Any LangChain chat model as a function: it makes instruction data, and judges answers."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from heliograph.agent.cli import (
     doctor,
     eval,
     imports,
+    standard,
     train,
 )
 from heliograph.model.errors import Cancelled, HeliographError
@@ -66,7 +67,8 @@ app.command()(doctor.doctor)
 app.add_typer(train.app, name="train")
 app.add_typer(imports.app, name="import")
 app.add_typer(data.app, name="data")
-app.command("eval")(eval.evaluate)
+standard.register(eval.app)
+app.add_typer(eval.app, name="eval")
 app.command()(compare.compare)
 
 

@@ -20,7 +20,14 @@ NEEDED = (
     "av diffusers langchain-core langgraph langgraph-checkpoint-sqlite numpy peft pillow "
     "pydantic rich safetensors scipy simpleeval soundfile torch transformers typer"
 ).split()
-EXTRAS = {"train": ["tensorboard"], "dev": ["hypothesis", "mypy", "pytest", "ruff"]}
+EXTRAS = {
+    "train": ["tensorboard"],
+    "import": ["protobuf", "sentencepiece"],
+    "data": ["datasets", "pyyaml"],
+    "llm": ["langchain"],
+    "eval": "ijson matplotlib pycocoevalcap sacrebleu torchmetrics".split(),
+    "dev": ["hypothesis", "mypy", "pytest", "ruff"],
+}
 
 
 @dataclass(frozen=True)

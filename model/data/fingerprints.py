@@ -6,12 +6,11 @@ copied to another machine, and other weights never read what these wrote.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from heliograph.model.checkpoint import read_json
+from heliograph.model.checkpoint import fingerprint, read_json
 from heliograph.model.errors import WeightsError
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.shelf import Shelf
@@ -80,16 +79,5 @@ def _text_folder(core: Path, modality: Modality) -> Path:
 
 
 def _hash(folder: Path, without: Iterable[str]) -> str:
-    leave = {folder / name for name in (*without, "decoder.json")}
-    digest = hashlib.sha256(f"heliograph {FORMAT}".encode())
-    files = [p for p in folder.rglob("*") if p.is_file() and not leave & {p, *p.parents}]
-    if not files:
-        raise WeightsError(f"The weights are incomplete: {folder} is empty or missing.")
-    try:
-        for path in sorted(files):
-            digest.update(f"\0{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise WeightsError(f"{folder} can't be read: {error.strerror}.") from error
-    return digest.hexdigest()[:16]
+    left_out = {folder / name for name in (*without, "decoder.json")}
+    return fingerprint(folder, left_out, f"heliograph {FORMAT}")
