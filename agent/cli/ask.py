@@ -19,17 +19,17 @@ def ask(
         list[Path] | None, typer.Option(help="A picture, sound or film; may be given again.")
     ] = None,
     thread: Annotated[
-        str | None, typer.Option(help="Conversation to go on with. [default: a new one]")
+        str | None, typer.Option(help="Conversation to go on with. (default: a new one)")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed, other media.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Denoising steps of the decoders.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the media. [default: the data directory]")
+        Path | None, typer.Option(help="Folder for the media. (default: the data directory)")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     llm: Llm = None,
     as_json: Annotated[

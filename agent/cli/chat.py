@@ -40,10 +40,10 @@ HELP = """\
 
 def chat(
     thread: Annotated[
-        str | None, typer.Option(help="Conversation to go on with. [default: a new one]")
+        str | None, typer.Option(help="Conversation to go on with. (default: a new one)")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     llm: Llm = None,
 ) -> None:

@@ -45,7 +45,7 @@ class Finding:
 
 def doctor(
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")

@@ -19,8 +19,8 @@ app = typer.Typer(
 Work = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of checkpoints and logs. [default: ~/.cache/heliograph/train, or "
-        "HELIOGRAPH_HOME/train]",
+        help="Folder of checkpoints and logs. (default: ~/.cache/heliograph/train, or "
+        "HELIOGRAPH_HOME/train)",
         show_default=False,
     ),
 ]
@@ -30,7 +30,7 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="Length of the schedule, if not the preset's.")
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Processor threads. [default: torch's own choice]")
+    int | None, typer.Option(min=1, help="Processor threads. (default: torch's own choice)")
 ]
 
 
@@ -101,7 +101,7 @@ def everything(
     preset: PresetName = "primer",
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the core directory goes. [default: core/ in the work folder]"),
+        typer.Option(help="Where the core directory goes. (default: core/ in the work folder)"),
     ] = None,
     budget_minutes: Annotated[
         float | None,
