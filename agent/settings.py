@@ -27,7 +27,8 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weights: Path | None = None
-    """Directory of the core; ``None`` takes ``HELIOGRAPH_WEIGHTS`` or the bundled weights."""
+    """Directory of the core, or its id on the hub; ``None`` takes ``HELIOGRAPH_WEIGHTS`` or the
+    bundled weights."""
     home: Path = Field(default_factory=data_home)
     """Directory of conversations, media and caches."""
     device: str = "cpu"
@@ -82,12 +83,19 @@ class Settings(BaseModel):
         return self.model_copy(update={"condition": "caption"})
 
     def weights_dir(self) -> Path:
-        """The directory of the core that is used."""
-        if self.weights is not None:
-            return self.weights
-        named = os.environ.get("HELIOGRAPH_WEIGHTS")
+        """The directory of the core that is used.
+
+        Raises:
+            WeightsError: it is named by an id of the hub, and can't be had.
+        """
+        named = self.weights or os.environ.get("HELIOGRAPH_WEIGHTS")
         if named:
-            return Path(named).expanduser()
+            path = Path(named).expanduser()
+            if path.exists():
+                return path
+            from heliograph.model.sources import core_folder
+
+            return core_folder(path)
         from heliograph.model.primer import weights_dir
 
         return weights_dir()

@@ -1,13 +1,14 @@
 """Encoder features by media hash: a medium is encoded once, however often it is read.
 
 Features lie beside the artifacts, in ``features/<encoders>/<sha256>.safetensors``. The
-folder's name comes from the size and the time of each file of the encoders' weights, so
-that other weights never read what these wrote.
+folder's name comes from the size and the time of each file of the encoders' weights, and from
+the pinned sources of those that lie elsewhere, so that other weights never read what these wrote.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,19 @@ def fingerprint(weights: Path) -> str:
             digest.update(
                 f"{path.relative_to(weights)}\0{stat.st_size}\0{stat.st_mtime_ns}\0".encode()
             )
+    digest.update(_pinned(weights / "config.json"))
     return digest.hexdigest()[:16]
+
+
+def _pinned(config: Path) -> bytes:
+    """What a core's configuration says of encoders that aren't in its directory."""
+    try:
+        entries = json.loads(config.read_text(encoding="utf-8"))
+        sources = {n: s for n, s in entries.get("sources", {}).items() if n.startswith("encoders/")}
+    except (OSError, ValueError, AttributeError):
+        return b""  # the core itself tells what is wrong with it
+    said = [sources, entries.get("reading", {}), entries.get("encoders")]
+    return json.dumps(said, sort_keys=True).encode() if sources else b""
 
 
 class Features:

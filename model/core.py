@@ -37,10 +37,13 @@ from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
+from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
+from heliograph.model.referenced import changed_rows
 from heliograph.model.shelf import NAMES, Shelf
 from heliograph.model.signals import Event, Signal
+from heliograph.model.sources import core_folder
 
 if TYPE_CHECKING:
     from heliograph.model.decoders import DiffusionDecoder
@@ -253,15 +256,25 @@ class AnyToAny(nn.Module):
     def save_pretrained(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write the whole core to a directory.
 
+        Parts that are read from their sources stay there, a language model as long as only rows
+        and adapters make it differ from its own.
+
         Args:
             directory: made where it is missing.
             dtype: what float32 weights are stored as.
         """
+        directory.mkdir(parents=True, exist_ok=True)
+        if not self._save_over_base(directory / LANGUAGE):
+            self.language.save_pretrained(directory / LANGUAGE, dtype)
+            if self.shelf.origins.referenced(LANGUAGE):  # it has become another model
+                self.shelf.origins = self.shelf.origins.with_copied(LANGUAGE)
+        self.shelf.save(directory, dtype, self.device)
+        self.save_projections(directory, dtype)
+
+    def save_projections(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write what is the core's own and no part's: the projections and ``config.json``."""
         from safetensors.torch import save_file
 
-        directory.mkdir(parents=True, exist_ok=True)
-        self.language.save_pretrained(directory / "language", dtype)
-        self.shelf.save(directory, dtype, self.device)
         state = {
             f"{side}.{name}": tensor.detach().to("cpu", dtype).contiguous()
             for side, modules in (("inputs", self.inputs), ("outputs", self.outputs))
@@ -278,20 +291,23 @@ class AnyToAny(nn.Module):
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
         load: Collection[str] | None = None,
+        revision: str | None = None,
     ) -> AnyToAny:
-        """Load a directory that ``save_pretrained`` wrote.
+        """Load a directory that ``save_pretrained`` wrote, or a repository that has one.
 
         Args:
-            directory: with ``config.json``.
+            directory: with ``config.json``; or an id of the hub, ``owner/name@revision`` too.
             device: for the language model and the projections.
             dtype: precision to compute in, whatever the weights are stored as.
             load: encoders' names and decoders' modalities to load now rather than when
                 they are first used.
+            revision: commit, branch or tag of the repository.
 
         Raises:
-            WeightsError: a file is missing, damaged, or doesn't fit the others.
+            WeightsError: a file is missing, damaged, or doesn't fit the others; or the hub can't
+                be reached.
         """
-        directory = Path(directory)
+        directory = core_folder(directory, revision)
         config = read_json(directory / "config.json")
         try:
             if config["format"] != FORMAT:
@@ -317,8 +333,14 @@ class AnyToAny(nn.Module):
                 f"The weights are damaged: in {directory / 'config.json'} the signal runs and "
                 "the output projections differ in length."
             )
+        base = shelf.origins.place(directory, LANGUAGE, "language")
         language = LanguageModel.from_pretrained(
-            directory / "language", specs, dialect=dialect, device=device, dtype=dtype
+            directory / LANGUAGE,
+            specs,
+            dialect=dialect,
+            device=device,
+            dtype=dtype,
+            base=base if shelf.origins.referenced(LANGUAGE) else None,
         )
         core = cls(language, inputs, outputs)
         core._load_projections(directory / "projections.safetensors")
@@ -357,7 +379,21 @@ class AnyToAny(nn.Module):
             "inputs": {m: asdict(self._input(m).config) for m in self.sees},
             "outputs": {m: _sizes(self._output(m)) for m in self.makes},
             "decoders": list(self.shelf.decoders),
+            **self.shelf.origins.to_config(),
         }
+
+    def _save_over_base(self, directory: Path) -> bool:
+        """Whether the language model is still its base but for rows, which are then written."""
+        origins = self.shelf.origins
+        if not origins.referenced(LANGUAGE):
+            return False
+        try:
+            rows = changed_rows(self.language.model, origins.sources[LANGUAGE].folder("language"))
+        except WeightsError:  # a base that is gone is no reason to lose what was trained
+            return False
+        if rows is not None:
+            self.language.save_over(directory, rows)
+        return rows is not None
 
     def _load_projections(self, path: Path) -> None:
         state = read_tensors(path)

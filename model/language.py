@@ -16,7 +16,7 @@ import copy
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +30,9 @@ from heliograph.model.dialects import (
     SignalTable,
 )
 from heliograph.model.errors import WeightsError
-from heliograph.model.pretrained import read_model, read_tokenizer
+from heliograph.model.pretrained import read_generation, read_model, read_tokenizer
 from heliograph.model.quiet import quiet
+from heliograph.model.referenced import ROWS_FILE, restore_rows, write_rows
 from heliograph.model.scaffold import scaffold
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class LanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.dialect = dialect
         self._extend(dialect.tokens(specs))
-        self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs[0]))
+        self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs))
         self._scaffolds: dict[tuple[object, ...], list[list[int]]] = {}
         # In a tuple, so that torch doesn't list the wrapped parameters twice.
         self._adapter: tuple[PeftModel, ...] = ()
@@ -296,9 +297,22 @@ class LanguageModel(nn.Module):
         with quiet():
             self.model.save_pretrained(directory, state_dict=state)
             self.tokenizer.save_pretrained(directory)
-        shutil.rmtree(directory / "adapter", ignore_errors=True)  # an earlier save's
-        for adapter in self._adapter:
-            _save_adapter(adapter, directory / "adapter")
+        (directory / ROWS_FILE).unlink(missing_ok=True)
+        self._save_adapter(directory)
+
+    def save_over(self, directory: Path, rows: list[int]) -> None:
+        """Write what a base model doesn't have: tokenizer, rows and, where there is one, adapter.
+
+        Args:
+            directory: made where it is missing.
+            rows: of embedding and head, that aren't the base's (``referenced.changed_rows``).
+        """
+        directory.mkdir(parents=True, exist_ok=True)
+        with quiet():
+            self.tokenizer.save_pretrained(directory)
+            self.model.generation_config.save_pretrained(directory)
+        write_rows(directory, self.model, rows)
+        self._save_adapter(directory)
 
     @classmethod
     def from_pretrained(
@@ -308,8 +322,9 @@ class LanguageModel(nn.Module):
         *,
         dialect: Dialect = HELIOGRAPH,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | Literal["auto"] = torch.float32,
         template: str | None = None,
+        base: Path | None = None,
     ) -> LanguageModel:
         """Load a folder that ``save_pretrained``, or transformers itself, wrote.
 
@@ -317,21 +332,32 @@ class LanguageModel(nn.Module):
             directory: with model, tokenizer and, where there is one, ``adapter/``.
             specs: the length of each modality's signal run.
             device: where it is put.
-            dtype: precision to compute in, whatever the weights are stored as.
+            dtype: precision to compute in, whatever the weights are stored as; ``auto`` is theirs.
             template: a chat template for a tokenizer that has none; one that it has wins.
+            base: folder of the model that a directory by ``save_over`` leaves out.
 
         Raises:
             WeightsError: a file is missing, damaged, or doesn't fit the configuration.
         """
-        check_folder(directory, "config.json", "tokenizer_config.json")
+        check_folder(base or directory, "config.json")
+        check_folder(directory, "tokenizer_config.json")
         tokenizer = read_tokenizer(directory)
-        language = cls(read_model(directory, dtype), tokenizer, specs, dialect, template)
+        model = read_model(base or directory, dtype)
+        if base is not None:
+            restore_rows(model, directory)
+            read_generation(model, directory)
+        language = cls(model, tokenizer, specs, dialect, template)
         if (directory / "adapter").is_dir():
             language._load_adapter(directory / "adapter")
         language.to(device)
         return language.eval()
 
     # --- inside
+
+    def _save_adapter(self, directory: Path) -> None:
+        shutil.rmtree(directory / "adapter", ignore_errors=True)  # an earlier save's
+        for adapter in self._adapter:
+            _save_adapter(adapter, directory / "adapter")
 
     @property
     def _embedding(self) -> nn.Embedding:
@@ -372,9 +398,9 @@ class LanguageModel(nn.Module):
             start = weight[old].float().mean(dim=0).cpu() + noise * spread  # (new, W)
             weight[ids] = start.to(weight)
 
-    def _separator(self, spec: SignalSpec) -> list[int]:
+    def _separator(self, specs: Sequence[SignalSpec]) -> list[int]:
         """What the tokenizer makes of a space between two tokens of a run."""
-        run = self.dialect.run(spec)
+        run = self.dialect.run(specs[0]) if specs else ()
         if not self.dialect.separated or len(run) < 2:
             return []
         ids = self.tokenizer(f"{run[0]} {run[1]}", add_special_tokens=False).input_ids

@@ -52,6 +52,18 @@ def read_model(directory: Path, dtype: torch.dtype | Literal["auto"]) -> PreTrai
     return cast("PreTrainedModel", model)
 
 
+def read_generation(model: PreTrainedModel, directory: Path) -> None:
+    """Let a model end its answers as the ``generation_config.json`` of a folder says.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    from transformers import GenerationConfig
+
+    with _loading(directory, "generation configuration"):
+        model.generation_config = GenerationConfig.from_pretrained(directory)
+
+
 @contextmanager
 def _loading(directory: Path, what: str) -> Iterator[None]:
     try:

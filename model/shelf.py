@@ -13,7 +13,9 @@ from torch import nn
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.origins import Origins
 from heliograph.model.parts import Modality
+from heliograph.model.sources import Kind
 
 if TYPE_CHECKING:
     from heliograph.model.decoders import DiffusionDecoder
@@ -31,9 +33,10 @@ class Shelf:
     """Names, and the modalities that each reads; the first that knows one is taken."""
     decoders: tuple[Modality, ...]
     directory: Path | None = None
-    """Where the parts are that aren't loaded yet."""
+    """Where the parts are that aren't loaded yet, but for those that are read elsewhere."""
     loaded_encoders: dict[str, Encoder] = field(default_factory=dict)
     loaded_decoders: dict[Modality, DiffusionDecoder] = field(default_factory=dict)
+    origins: Origins = field(default_factory=Origins)
 
     @classmethod
     def of(
@@ -58,8 +61,9 @@ class Shelf:
         config = read_json(directory / "config.json")
         try:
             encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-            return cls(encoders, tuple(config["decoders"]), directory)
-        except (KeyError, TypeError, AttributeError) as error:
+            origins = Origins.from_config(config)
+            return cls(encoders, tuple(config["decoders"]), directory, origins=origins)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
@@ -82,8 +86,8 @@ class Shelf:
         if name not in self.loaded_encoders:
             from heliograph.model.encoders import load_encoder
 
-            assert self.directory is not None
-            encoder = load_encoder(self.directory / "encoders" / name)
+            folder = self.folder(f"encoders/{name}", "encoder")
+            encoder = load_encoder(folder, self.origins.reading.get(name))
             _module(encoder).to(device)
             self.loaded_encoders[name] = encoder
         return self.loaded_encoders[name]
@@ -100,20 +104,36 @@ class Shelf:
         if modality not in self.loaded_decoders:
             from heliograph.model.decoders import DiffusionDecoder
 
-            assert self.directory is not None
-            decoder = DiffusionDecoder.from_pretrained(self.directory / "decoders" / modality)
+            folder = self.folder(f"decoders/{modality}", "decoder")
+            decoder = DiffusionDecoder.from_pretrained(folder)
             decoder.pipeline.to(device)
             self.loaded_decoders[modality] = decoder
         return self.loaded_decoders[modality]
 
+    def folder(self, part: str, kind: Kind) -> Path:
+        """Where a part is read from, such as ``encoders/clip``.
+
+        Raises:
+            WeightsError: its source is missing or has changed.
+        """
+        assert self.directory is not None
+        return self.origins.place(self.directory, part, kind)
+
     def save(self, directory: Path, dtype: torch.dtype, device: torch.device) -> None:
-        """Write every part; those that aren't loaded yet are read for it."""
+        """Write every part; those that aren't loaded yet are read for it.
+
+        Those that are read from their sources go on being so.
+        """
         for name in self.encoders:
+            if self.origins.referenced(f"encoders/{name}"):
+                continue
             encoder = copy.deepcopy(self.encoder(name, device))
             _module(encoder).to("cpu", dtype)
             encoder.save_pretrained(directory / "encoders" / name)
         for modality in self.decoders:
             folder = directory / "decoders" / modality
+            if self.origins.referenced(f"decoders/{modality}"):
+                continue
             self.decoder(modality, device).save_pretrained(folder, dtype)
 
 

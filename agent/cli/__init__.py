@@ -22,6 +22,7 @@ from heliograph.agent.cli import (
     batch,
     chat,
     compare,
+    compose,
     data,
     demo,
     doctor,
@@ -66,6 +67,9 @@ app.command()(demo.demo)
 app.command()(doctor.doctor)
 app.add_typer(train.app, name="train")
 app.add_typer(imports.app, name="import")
+app.command()(compose.compose)
+app.command()(compose.inspect)
+app.command()(compose.push)
 app.add_typer(data.app, name="data")
 standard.register(eval.app)
 app.add_typer(eval.app, name="eval")

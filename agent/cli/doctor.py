@@ -17,8 +17,8 @@ import typer
 from heliograph.model.errors import HeliographError, WeightsError
 
 NEEDED = (
-    "av diffusers langchain-core langgraph langgraph-checkpoint-sqlite numpy peft pillow "
-    "pydantic rich safetensors scipy simpleeval soundfile torch transformers typer"
+    "av diffusers huggingface-hub langchain-core langgraph langgraph-checkpoint-sqlite numpy peft "
+    "pillow pydantic rich safetensors scipy simpleeval soundfile torch transformers typer"
 ).split()
 EXTRAS = {
     "train": ["tensorboard"],

@@ -6,14 +6,16 @@ copied to another machine, and other weights never read what these wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from heliograph.model.checkpoint import fingerprint, read_json
-from heliograph.model.errors import WeightsError
+from heliograph.model.checkpoint import fingerprint
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.shelf import Shelf
+from heliograph.model.sources import base_of
 
 FORMAT = 1
 """Raised when what is computed from the same weights changes."""
@@ -41,43 +43,29 @@ class Fingerprints:
         Raises:
             WeightsError: files are missing or damaged.
         """
-        shelf = shelf_of(core)
+        shelf = Shelf.from_pretrained(core)
         encoders: dict[str, str] = {}
         read: dict[Modality, str] = {}
         for modality in MODALITIES:
             name = next((n for n, known in shelf.encoders.items() if modality in known), None)
             if name is not None:
                 if name not in encoders:
-                    encoders[name] = _hash(core / "encoders" / name, ())
+                    said = shelf.origins.reading.get(name, {})
+                    encoders[name] = _hash(shelf.folder(f"encoders/{name}", "encoder"), (), said)
                 read[modality] = encoders[name]
-        made = {m: _hash(_text_folder(core, m), NOT_TEXT) for m in shelf.decoders}
+        made = {m: _hash(_text_folder(shelf, m), NOT_TEXT) for m in shelf.decoders}
         return cls(read, made)
 
 
-def shelf_of(core: Path) -> Shelf:
-    """The encoders and decoders of a core directory, none of them loaded.
-
-    Raises:
-        WeightsError: ``config.json`` is missing or damaged.
-    """
-    config = read_json(core / "config.json")
-    try:
-        encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-        return Shelf(encoders, tuple(config["decoders"]), core)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(
-            f"The weights are damaged: {core / 'config.json'} lacks or misnames an entry ({error})."
-        ) from error
-
-
-def _text_folder(core: Path, modality: Modality) -> Path:
+def _text_folder(shelf: Shelf, modality: Modality) -> Path:
     """Where a decoder's text encoder is: in the decoder whose parts it shares, if it shares."""
-    folder = core / "decoders" / modality
-    settings = folder / "decoder.json"
-    base = read_json(settings).get("base") if settings.exists() else None
-    return folder if base is None else folder.parent / str(base)
+    folder = shelf.folder(f"decoders/{modality}", "decoder")
+    base = base_of(folder)
+    return folder if base is None else folder.parent / base
 
 
-def _hash(folder: Path, without: Iterable[str]) -> str:
+def _hash(folder: Path, without: Iterable[str], said: Mapping[str, Any] | None = None) -> str:
+    """Of the files in a folder, and of how they are read where the core says it."""
     left_out = {folder / name for name in (*without, "decoder.json")}
-    return fingerprint(folder, left_out, f"heliograph {FORMAT}")
+    reading = json.dumps(said, sort_keys=True) if said else ""
+    return fingerprint(folder, left_out, f"heliograph {FORMAT}{reading}")

@@ -68,22 +68,30 @@ def load(directory: Path, dtype: torch.dtype) -> tuple[Any, DecoderSettings]:
     Raises:
         WeightsError: a file is missing or damaged, or the class has no recipe.
     """
-    settings = DecoderSettings()
-    if (directory / SETTINGS_FILE).exists():
-        entry = read_json(directory / SETTINGS_FILE)
-        name = str(entry.pop("class", ""))
-        try:
-            settings = DecoderSettings(**entry)
-        except TypeError as error:
-            raise WeightsError(
-                f"{directory / SETTINGS_FILE} has an entry it shouldn't: {error}."
-            ) from error
-    else:
-        name = str(read_json(directory / "model_index.json").get("_class_name"))
+    name, settings = read_settings(directory)
     known = recipe(name)
     if settings.base is None:
         return _load(directory, name, known, dtype), settings
     return _load_over_base(directory, name, settings.base, dtype), settings
+
+
+def read_settings(directory: Path) -> tuple[str, DecoderSettings]:
+    """The class of the pipeline in a directory, and how it is called.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
+    if not (directory / SETTINGS_FILE).exists():
+        name = str(read_json(directory / "model_index.json").get("_class_name"))
+        return name, DecoderSettings()
+    entry = read_json(directory / SETTINGS_FILE)
+    name = str(entry.pop("class", ""))
+    try:
+        return name, DecoderSettings(**entry)
+    except TypeError as error:
+        raise WeightsError(
+            f"{directory / SETTINGS_FILE} has an entry it shouldn't: {error}."
+        ) from error
 
 
 def _cast(part: Any, dtype: torch.dtype) -> Any:

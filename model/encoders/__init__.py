@@ -9,8 +9,9 @@ memory. Importing this package loads no torch.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from heliograph.model.errors import WeightsError
 from heliograph.model.parts import Modality
@@ -58,7 +59,7 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(directory: Path) -> Encoder:
+def load_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> Encoder:
     """Load the encoder in ``directory``, whichever kind its ``config.json`` names.
 
     ``"kind": "imagebind"`` is ours, read as published where ``"scaled"`` is said; a
@@ -66,9 +67,35 @@ def load_encoder(directory: Path) -> Encoder:
     With ``"pooled"``, the width of its vectors, one of them is read for each medium
     (``PooledEncoder``).
 
+    Args:
+        directory: of the encoder.
+        reading: said here instead of in ``config.json``, of an encoder that isn't our own file:
+            ``pooled``, ``scaled``, ``film_frames``, ``sound_seconds``.
+
     Raises:
         WeightsError: there is no encoder, or its files don't fit.
     """
+    return _encoder(directory, reading or {}, outlined=False)
+
+
+def outline_encoder(directory: Path, reading: Mapping[str, Any] | None = None) -> Encoder:
+    """The same on the meta device: it has all sizes, and no weights are read.
+
+    Some models look into the values that they compute, which aren't there (fused CLAP, Wav2Vec2);
+    these are loaded.
+
+    Raises:
+        WeightsError: there is no encoder, or its files don't fit.
+    """
+    encoder = _encoder(directory, reading or {}, outlined=True)
+    try:
+        encoder.tokens(encoder.modalities[0])
+    except RuntimeError:  # NotImplementedError too
+        return load_encoder(directory, reading)
+    return encoder
+
+
+def _encoder(directory: Path, reading: Mapping[str, Any], outlined: bool) -> Encoder:
     path = Path(directory) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -76,17 +103,22 @@ def load_encoder(directory: Path) -> Encoder:
         raise WeightsError(f"{path} can't be read as an encoder's configuration.") from error
     if not isinstance(config, dict):
         raise WeightsError(f"{path} is not an encoder's configuration.")
+    config |= reading
     encoder: Encoder
     if config.get("kind") == "imagebind":
         from heliograph.model.encoders.imagebind import ImageBind
         from heliograph.model.encoders.published import PublishedImageBind
 
         kind = PublishedImageBind if "scaled" in config else ImageBind
-        encoder = kind.from_pretrained(directory)
+        encoder = (kind.outline if outlined else kind.from_pretrained)(directory)
+        if isinstance(encoder, PublishedImageBind):
+            encoder.scaled = bool(config["scaled"])
     elif "model_type" in config:
         from heliograph.model.encoders.transformers import TransformersEncoder
 
-        encoder = TransformersEncoder.from_pretrained(directory)
+        load = TransformersEncoder.outline if outlined else TransformersEncoder.from_pretrained
+        sizes = ("film_frames", "sound_seconds")
+        encoder = load(directory, **{name: reading[name] for name in sizes if name in reading})
     else:
         raise WeightsError(
             f"{path} names no kind of encoder that is known: imagebind or transformers."

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from heliograph.model.checkpoint import read_weights
+from heliograph.model.checkpoint import read_json, read_weights
 from heliograph.model.encoders import preprocess
 from heliograph.model.encoders.branches import (
     AudioStem,
@@ -190,6 +190,17 @@ class ImageBind(nn.Module):
         )
         tensors = {name: x.detach().contiguous() for name, x in self.state_dict().items()}
         save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+
+    @classmethod
+    def outline(cls, directory: Path) -> Self:
+        """The model in a directory on the meta device, without its weights.
+
+        Raises:
+            WeightsError: there is none, or the sizes can't be built.
+        """
+        config = ImageBindConfig.from_dict(read_json(Path(directory) / "config.json"))
+        with torch.device("meta"):
+            return cls(config).eval()
 
     @classmethod
     def from_pretrained(cls, directory: Path, dtype: torch.dtype = torch.float32) -> Self:

@@ -12,6 +12,8 @@ Not covered: text.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -117,48 +119,56 @@ class TransformersEncoder(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, directory: Path, dtype: torch.dtype = torch.float32
+        cls, directory: Path, dtype: torch.dtype = torch.float32, **sizes: Any
     ) -> TransformersEncoder:
         """Load a checkpoint of transformers from a local directory, ready for inference.
+
+        Args:
+            directory: of the checkpoint.
+            dtype: precision to compute in.
+            sizes: ``film_frames`` and ``sound_seconds``, instead of those that were saved.
 
         Raises:
             WeightsError: a file is missing or corrupt, or the model reads neither pictures
                 nor sounds.
         """
-        from safetensors import SafetensorError
-        from transformers import AutoFeatureExtractor, AutoImageProcessor, AutoModel
+        from transformers import AutoModel
 
-        try:
-            with quiet():
-                model, report = AutoModel.from_pretrained(
-                    directory,
-                    dtype=dtype,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    output_loading_info=True,
-                )
-                if _tower(model).main_input_name == "pixel_values":
-                    processor = AutoImageProcessor.from_pretrained(
-                        directory, local_files_only=True, backend="pil"
-                    )
-                else:
-                    processor = AutoFeatureExtractor.from_pretrained(
-                        directory, local_files_only=True
-                    )
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
+        with _loading(directory):
+            model, report = AutoModel.from_pretrained(
+                directory,
+                dtype=dtype,
+                local_files_only=True,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+            processor = _processor(directory, model)
         # A head that the base model has beside its tokens may be missing, its layers may not.
         missing = [name for name in report["missing_keys"] if "pooler" not in name]
         if missing:
             raise WeightsError(f"{directory} lacks weights of its encoder: {missing[0]}.")
         if report["missing_keys"]:
             _tower(model).pooler = None  # its weights would be random
-        config = model.config
-        sizes = {
-            n: getattr(config, n) for n in ("film_frames", "sound_seconds") if hasattr(config, n)
-        }
-        return cls(model.eval(), processor, **sizes)
+        return cls(model.eval(), processor, **(_sizes(model.config) | sizes))
+
+    @classmethod
+    def outline(cls, directory: Path, **sizes: Any) -> TransformersEncoder:
+        """The checkpoint in a directory on the meta device: its weights aren't read.
+
+        Raises:
+            WeightsError: a file is missing or corrupt, or the model reads neither pictures
+                nor sounds.
+        """
+        from transformers import AutoConfig, AutoModel
+
+        with _loading(directory):
+            config = AutoConfig.from_pretrained(
+                directory, local_files_only=True, trust_remote_code=False
+            )
+            with torch.device("meta"):
+                model = AutoModel.from_config(config)
+            processor = _processor(directory, model)
+        return cls(model.eval(), processor, **(_sizes(model.config) | sizes))
 
     @property
     def _tower(self) -> Any:
@@ -207,6 +217,31 @@ class TransformersEncoder(nn.Module):
         tokens = tokens[:, self._leading :]
         pooled = getattr(out, "pooler_output", None)
         return tokens, tokens.mean(dim=1) if pooled is None else pooled.flatten(1)
+
+
+@contextmanager
+def _loading(directory: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        with quiet():
+            yield
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
+
+
+def _processor(directory: Path, model: Any) -> Any:
+    from transformers import AutoFeatureExtractor, AutoImageProcessor
+
+    if _tower(model).main_input_name == "pixel_values":
+        return AutoImageProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
+    return AutoFeatureExtractor.from_pretrained(directory, local_files_only=True)
+
+
+def _sizes(config: Any) -> dict[str, Any]:
+    """What ``save_pretrained`` wrote of how media are read."""
+    return {n: getattr(config, n) for n in ("film_frames", "sound_seconds") if hasattr(config, n)}
 
 
 def _window(processor: Any) -> float | None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers as tf
 
-from heliograph.model.encoders import Encoder, load_encoder
+from heliograph.model.encoders import Encoder, load_encoder, outline_encoder
 from heliograph.model.encoders.transformers import TransformersEncoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Film, Image, Sound
@@ -296,3 +296,29 @@ def test_a_wrong_checkpoint_of_transformers_is_one_sentence(tmp_path: Path) -> N
     ).save_pretrained(reader)
     with pytest.raises(WeightsError, match="neither"):
         load_encoder(reader)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [clip_vision, siglip, dinov2_with_registers, videomae, clap, fused_clap, whisper, wav2vec],
+)
+def test_the_outline_has_the_sizes_without_the_weights(
+    made: Callable[[], TransformersEncoder], tmp_path: Path
+) -> None:
+    encoder = made()
+    encoder.save_pretrained(tmp_path)
+    outline = outline_encoder(tmp_path)
+    assert outline.modalities == encoder.modalities
+    for modality in encoder.modalities:
+        assert outline.tokens(modality) == encoder.tokens(modality)
+        assert outline.width(modality) == encoder.width(modality)
+    devices = {p.device.type for p in outline.parameters()}  # type: ignore[attr-defined]
+    assert devices == ({"cpu"} if made in (fused_clap, wav2vec) else {"meta"})
+
+
+def test_how_media_are_read_can_be_said_outside(tmp_path: Path) -> None:
+    clip_vision().save_pretrained(tmp_path)
+    assert load_encoder(tmp_path).tokens("video") == 4 * 16
+    assert load_encoder(tmp_path, {"film_frames": 2}).tokens("video") == 2 * 16
+    pooled = load_encoder(tmp_path, {"pooled": 16})
+    assert (pooled.tokens("video"), pooled.width("video")) == (1, 16)

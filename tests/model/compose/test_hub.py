@@ -1,0 +1,290 @@
+"""Cores and parts from a hub: its cache is laid out by hand, as huggingface_hub keeps it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import huggingface_hub
+import pytest
+from huggingface_hub import constants
+from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+from heliograph.model import sources
+from heliograph.model.checkpoint import read_json
+from heliograph.model.compose import Parts, compose
+from heliograph.model.core import AnyToAny
+from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.hub import push_to_hub
+from heliograph.model.inspect import inspect
+
+FIRST, SECOND = "1" * 40, "2" * 40
+IDS = {
+    "llama": "someone/llama",
+    "clip": "someone/clip",
+    "clap": "other/clap",
+    "pictures": "other/pictures",
+}
+
+
+class Cache:
+    """A cache of huggingface_hub."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, repository: str, folder: Path, commit: str = FIRST) -> Path:
+        """Put a snapshot of a repository there, and let its main branch be it."""
+        home = self.root / f"models--{repository.replace('/', '--')}"
+        snapshot = home / "snapshots" / commit
+        blobs = home / "blobs"
+        blobs.mkdir(parents=True, exist_ok=True)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            blob = blobs / f"{commit[:4]}-{len(list(blobs.iterdir()))}"
+            shutil.copyfile(path, blob)
+            link = snapshot / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(blob)
+        (home / "refs").mkdir(exist_ok=True)
+        (home / "refs" / "main").write_text(commit)
+        return snapshot
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cache:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return Cache(tmp_path / "hub")
+
+
+@pytest.fixture
+def of_ids(cache: Cache, folders: Path, parts: Parts) -> Parts:
+    """Parts that are ids of snapshots in the cache."""
+    for name, repository in IDS.items():
+        cache.add(repository, folders / name)
+    encoders = {"image": IDS["clip"], "video": IDS["clip"], "audio": IDS["clap"]}
+    decoders = {"image": IDS["pictures"]}
+    return replace(parts, language=IDS["llama"], encoders=encoders, decoders=decoders)  # type: ignore[arg-type]
+
+
+def test_ids_are_pinned_to_their_commits(
+    of_ids: Parts, cache: Cache, folders: Path, tmp_path: Path
+) -> None:
+    compose(of_ids, tmp_path / "core")
+    sources = read_json(tmp_path / "core" / "config.json")["sources"]
+    assert sources == {
+        "language": {"id": IDS["llama"], "revision": FIRST, "licence": "apache-2.0"},
+        "encoders/clip": {"id": IDS["clip"], "revision": FIRST},
+        "encoders/clap": {"id": IDS["clap"], "revision": FIRST},
+        "decoders/image": {"id": IDS["pictures"], "revision": FIRST},
+    }
+    # What is on the main branch later is another thing.
+    cache.add(IDS["llama"], folders / "tied", SECOND)
+    core = AnyToAny.from_pretrained(tmp_path / "core")
+    assert not core.language.model.config.tie_word_embeddings
+    assert core.encoder("video").tokens("video") == 64
+    assert core.decoder("image").modality == "image"
+    named = {part.part: part for part in inspect(tmp_path / "core").parts}
+    assert named["encoders/clip"].source == "someone/clip@11111111"
+
+
+def test_a_revision_can_be_named(
+    of_ids: Parts, cache: Cache, folders: Path, tmp_path: Path
+) -> None:
+    cache.add(IDS["llama"], folders / "tied", SECOND)
+    compose(replace(of_ids, language=f"{IDS['llama']}@{FIRST}"), tmp_path / "old")
+    compose(of_ids, tmp_path / "new")
+    revisions = [
+        read_json(tmp_path / name / "config.json")["sources"]["language"]["revision"]
+        for name in ("old", "new")
+    ]
+    assert revisions == [FIRST, SECOND]
+
+
+def test_what_is_not_in_the_cache_cannot_be_had_offline(
+    of_ids: Parts, cache: Cache, tmp_path: Path
+) -> None:
+    for name in ("no/such-model", f"{IDS['llama']}@{SECOND}"):
+        with pytest.raises(WeightsError, match="in the cache of huggingface_hub: set HF_HUB_OFF"):
+            compose(replace(of_ids, language=name), tmp_path / "core")
+    compose(of_ids, tmp_path / "core")
+    shutil.rmtree(cache.root / "models--someone--clip")
+    core = AnyToAny.from_pretrained(tmp_path / "core")
+    with pytest.raises(WeightsError, match=f"no folder someone/clip@{FIRST}"):
+        core.encoder("image")
+    states = {part.part: part.state for part in inspect(tmp_path / "core").parts}
+    assert states["encoders/clip"] == "missing" and states["encoders/clap"] == "frozen"
+
+
+def test_a_repository_of_pickles_is_refused(
+    of_ids: Parts, cache: Cache, folders: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(folders / "llama", tmp_path / "pickled")
+    (tmp_path / "pickled" / "model.safetensors").rename(tmp_path / "pickled" / "pytorch_model.bin")
+    cache.add("someone/pickled", tmp_path / "pickled")
+    with pytest.raises(WeightsError, match="someone/pickled has no weights in safetensors"):
+        compose(replace(of_ids, language="someone/pickled"), tmp_path / "core")
+
+
+def test_a_path_wins_over_an_id(
+    of_ids: Parts, folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(folders / "tied", tmp_path / "someone" / "llama")
+    monkeypatch.chdir(tmp_path)
+    compose(of_ids, tmp_path / "core")
+    source = read_json(tmp_path / "core" / "config.json")["sources"]["language"]
+    assert source["path"] == str(tmp_path / "someone" / "llama")
+
+
+@pytest.mark.parametrize("named", ["someone/core", f"someone/core@{FIRST}"])
+def test_a_core_loads_from_its_id(
+    named: str, composing: Callable[..., Path], cache: Cache, folders: Path
+) -> None:
+    from heliograph.agent.settings import Settings
+
+    snapshot = cache.add("someone/core", composing(copy=True))
+    core = AnyToAny.from_pretrained(named)
+    assert core.makes == ("image", "audio") and core.decoder("audio").modality == "audio"
+    assert Settings.of(weights=named).weights_dir() == snapshot
+    assert inspect(named).directory == snapshot
+    AnyToAny.from_pretrained("someone/core", revision=FIRST)
+    with pytest.raises(WeightsError, match="set HF_HUB_OFFLINE=0"):
+        AnyToAny.from_pretrained("someone/core", revision=SECOND)
+
+
+def test_only_what_cannot_run_is_asked_for(
+    folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each kind's patterns, by huggingface_hub's own filter, on a list as repositories have."""
+    from huggingface_hub.utils import filter_repo_objects
+
+    asked: dict[str, Any] = {}
+
+    def download(repository: str, **options: Any) -> str:
+        asked.update(options)
+        return str(folders / "llama")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    weights = "model.safetensors"
+    listed = {
+        "language": ("config.json", weights, "tokenizer.model", "README.md", "LICENSE.txt"),
+        "encoder": ("config.json", weights, "preprocessor_config.json", "README.md"),
+        "decoder": ("model_index.json", f"unet/{weights}", "tokenizer/merges.txt", "README.md"),
+        "core": ("config.json", f"decoders/image/unet/{weights}", "language/chat_template.jinja"),
+    }
+    never = ["modeling_own.py", "pytorch_model.bin", "unet/model.bin", "a.ckpt", ".gitattributes"]
+    extra = {
+        "language": ["original/model.safetensors", "consolidated.safetensors"],
+        "decoder": ["v1-5-pruned.safetensors", "unet/model.fp16.safetensors"],
+    }
+    for kind, files in listed.items():
+        sources.from_hub("someone/llama", None, kind)  # type: ignore[arg-type]
+        options = {name: asked[f"{name}_patterns"] for name in ("allow", "ignore")}
+        kept = filter_repo_objects(
+            [*files, *never, *extra.get(kind, [])],
+            allow_patterns=options["allow"],
+            ignore_patterns=options["ignore"],
+        )
+        assert set(kept) == set(files), kind
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [(GatedRepoError, "accepted its terms"), (RepositoryNotFoundError, "The hub has no a/b")],
+)
+def test_what_the_hub_refuses_is_one_sentence(
+    error: type[Exception], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error("401", response=SimpleNamespace(headers={}, request=None))  # type: ignore[call-arg]
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    with pytest.raises(WeightsError, match=sentence):
+        sources.from_hub("a/b", None, "language")
+
+
+# --- pushing
+
+
+class Api:
+    """Takes what ``HfApi`` is given; the hub itself can't be reached in tests."""
+
+    calls: list[tuple[str, dict[str, Any]]]
+    trouble: Exception | None = None
+
+    def __init__(self, **_: object) -> None:
+        pass
+
+    def create_repo(self, repository: str, **options: Any) -> None:
+        if self.trouble:
+            raise self.trouble
+        self.calls.append((repository, options))
+
+    def upload_folder(self, **options: Any) -> Any:
+        self.calls.append(("upload", options))
+        return SimpleNamespace(commit_url="https://hub/commit/1")
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> type[Api]:
+    """As if online: the hub's pages are ``Api``, and its files those of the cache."""
+    cached = partial(huggingface_hub.snapshot_download, local_files_only=True)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", cached)
+    monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    Api.calls, Api.trouble = [], None
+    return Api
+
+
+def test_a_core_is_pushed_with_its_card(of_ids: Parts, api: type[Api], tmp_path: Path) -> None:
+    directory = tmp_path / "core"
+    compose(of_ids, directory)
+    assert push_to_hub(directory, "me/mine") == "https://hub/commit/1"
+    (repository, made), (_, uploaded) = api.calls
+    assert (repository, made["private"], made["exist_ok"]) == ("me/mine", True, True)
+    assert (uploaded["repo_id"], uploaded["folder_path"]) == ("me/mine", directory)
+    card = huggingface_hub.ModelCard.load(directory / "README.md")  # as the hub reads it
+    assert card.data.base_model == ["someone/llama", "someone/clip", "other/clap", "other/pictures"]
+    assert (card.data.license, card.data.pipeline_tag) == ("other", "any-to-any")
+    assert "| language | LlamaForCausalLM |" in card.text and "apache-2.0" in card.text
+    assert "Not trained yet: inputs.image" in card.text
+    (directory / "README.md").write_text("My own.")
+    push_to_hub(directory, "me/mine", private=False)
+    assert (directory / "README.md").read_text() == "My own."
+
+
+def test_only_the_core_is_uploaded(of_ids: Parts, api: type[Api], tmp_path: Path) -> None:
+    from huggingface_hub.utils import filter_repo_objects
+
+    compose(of_ids, tmp_path / "core", copy=True)
+    push_to_hub(tmp_path / "core", "me/mine")
+    own = [str(p.relative_to(tmp_path / "core")) for p in (tmp_path / "core").rglob("*.*")]
+    kept = filter_repo_objects(
+        [*own, "checkpoint.pt", "log.csv"], allow_patterns=api.calls[-1][1]["allow_patterns"]
+    )
+    assert set(kept) == set(own) and "decoders/image/unet/config.json" in own
+
+
+def test_what_the_hub_refuses_to_take_is_one_sentence(
+    of_ids: Parts, api: type[Api], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose(of_ids, tmp_path / "core")
+    api.trouble = OSError("403 Forbidden:\nno write token")
+    with pytest.raises(WeightsError, match="me/mine can't be written: 403 Forbidden: no write"):
+        push_to_hub(tmp_path / "core", "me/mine")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(WeightsError, match="can't be written while offline"):
+        push_to_hub(tmp_path / "core", "me/mine")
+    assert not api.calls
+
+
+def test_a_core_that_refers_to_this_machine_is_not_pushed(composed: Path, api: type[Api]) -> None:
+    with pytest.raises(InputError, match="refers to language in /.*, which others don't have"):
+        push_to_hub(composed, "me/mine")
+    with pytest.raises(InputError, match="is no id"):
+        push_to_hub(composed, "mine")
+    assert not api.calls and not (composed / "README.md").exists()
