@@ -88,7 +88,7 @@ class Stream:
         self.limit = min(settings.length, core.language.context)
         if settings.samples < team.size:
             raise InputError(
-                f"A step of {settings.samples} samples can't be divided among {team.size} processes."
+                f"A step of {settings.samples} samples is too few for {team.size} processes."
             )
         for source in self._mixture.sources:
             if not any(self._unfit(e) is None for e in examples(source, self._bad)):
