@@ -59,7 +59,9 @@ def choose(core: AnyToAny, settings: Settings) -> NewRows | None:
     if recipe.language or settings.checkpointing:  # which both do nothing in a model at rest
         language.train()
     if settings.checkpointing:
-        language.model.gradient_checkpointing_enable({"use_reentrant": False})
+        model: Any = language.model
+        older = model.gradient_checkpointing_enable  # its name in earlier releases of transformers
+        getattr(model, "activation_checkpointing_enable", older)()
     return rows
 
 
@@ -80,13 +82,14 @@ def check_packing(core: AnyToAny) -> None:
         InputError: it doesn't.
     """
     language = core.language
-    ids = torch.arange(6, device=language.device).unsqueeze(0)  # (1, 6)
-    positions = torch.tensor([[0, 1, 2, 0, 1, 2]], device=language.device)
+    # Two rows: some kinds of attention keep samples apart in a single row only.
+    ids = torch.arange(6, device=language.device).expand(2, 6)
+    positions = torch.tensor([[0, 1, 2, 0, 1, 2]] * 2, device=language.device)
     with torch.no_grad():
-        embeddings = language.embed(ids)
-        packed = language.hidden(embeddings, None, positions)[0, 3:]
-        mask = torch.ones(1, 3, dtype=torch.long, device=language.device)
-        alone = language.hidden(embeddings[:, 3:], mask)[0]
+        embeddings = language.embed(ids)  # (2, 6, W)
+        packed = language.hidden(embeddings, None, positions)[:, 3:]
+        mask = torch.ones(2, 3, dtype=torch.long, device=language.device)
+        alone = language.hidden(embeddings[:, 3:], mask)
     if not torch.allclose(packed.float(), alone.float(), rtol=0.05, atol=0.05):
         raise InputError(
             f"A {type(language.model).__name__} doesn't keep packed samples apart: use --no-pack."

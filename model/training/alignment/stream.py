@@ -1,8 +1,8 @@
 """The rows of each step, a function of the seed and the step alone.
 
 Some steps' rows are drawn together. Without packing they are sorted by length, so that those of
-a step have about the same; with packing, samples of different lengths share rows that are no
-longer than the longest of them. A step's samples are divided into *pieces*, each small enough for
+a step have about the same; with packing, samples stand behind each other in rows of up to the
+longest length. A step's samples are divided into *pieces*, each small enough for
 one forward pass, and the pieces among the processes: the samples of a step, and so the curve, are
 the same however many processes there are.
 """
@@ -185,22 +185,21 @@ class Stream:
         return [ordered[a:b] for a, b in zip(at, at[1:], strict=False)]
 
     def _bins(self, piece: Sequence[Drawn]) -> list[list[Row]]:
-        """Rows to be packed together: first fit, longest first."""
-        rows = [sample.row for sample in piece]
+        """Rows to be packed together: as few as there is room for, of about the same length."""
+        rows = [sample.row for sample in piece]  # longest first
         if not self._settings.packs:
             return [[row] for row in rows]
-        room = len(rows[0].ids)
-        bins: list[list[Row]] = []
-        left: list[int] = []
-        for row in rows:
-            fits = next((i for i, space in enumerate(left) if space >= len(row.ids)), None)
-            if fits is None:
-                bins.append([row])
-                left.append(room - len(row.ids))
-            else:
-                bins[fits].append(row)
-                left[fits] -= len(row.ids)
-        return bins
+        count = -(-sum(len(row.ids) for row in rows) // self.limit)
+        while True:
+            bins: list[list[Row]] = [[] for _ in range(count)]
+            filled = [0] * count
+            for row in rows:
+                shortest = filled.index(min(filled))
+                bins[shortest].append(row)
+                filled[shortest] += len(row.ids)
+            if max(filled) <= self.limit:
+                return bins
+            count += 1
 
 
 def shortened(row: Row, limit: int, core: AnyToAny) -> Row:

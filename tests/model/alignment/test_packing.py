@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor
+from transformers import masking_utils
 
 from heliograph.model.batching import Batch, TrainingSample, batch_of, row_of
 from heliograph.model.core import AnyToAny
+from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Message
 from heliograph.model.testing import DOG, assistant, made, sample_of, user
+from heliograph.model.training.alignment.parts import check_packing
 from heliograph.model.training.alignment.prefix import cut_hidden
 from heliograph.model.training.alignment.rows import NewRows
 
@@ -102,6 +105,14 @@ def test_another_neighbour_changes_neither_states_nor_gradients() -> None:
 
     for one, other in zip(read(1), read(2), strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_a_model_that_mixes_packed_samples_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    core = core_of("Llama")
+    check_packing(core)
+    monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", lambda positions: None)
+    with pytest.raises(InputError, match="LlamaForCausalLM doesn't keep packed samples apart"):
+        check_packing(core)
 
 
 def frozen(family: str, tied: bool) -> tuple[AnyToAny, NewRows]:

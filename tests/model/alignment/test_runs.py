@@ -277,7 +277,7 @@ def test_what_is_not_a_number_stops_and_names_the_batch(world: World, tmp_path: 
     data.write_text(json.dumps([*found[:4], {**found[0], "input_image": "bad.png"}]))
     key = Media("image", "", (tmp_path / "bad.png").read_bytes()).sha256
     writer = ShardWriter(features_folder(prepared, Fingerprints.of(world.core).encoders["image"]))
-    writer.add(key, {TOKENS: torch.full((8, 16), torch.nan)})
+    writer.add(key, {TOKENS: torch.full((4, 16), torch.nan)})
     writer.flush()
     prepare(world.core, prepared, [DataSet.of(data)])
     settings = world.settings(
