@@ -21,7 +21,6 @@ def stage(
         str,
         typer.Argument(help="encode, decode, instruct, llava-align or llava-instruct."),
     ],
-    core: Annotated[Path, typer.Option(help="Directory of the core to begin with.")],
     data: Annotated[
         Path, typer.Option(help="A mixture (JSON or YAML), or one data set as `data check` reads.")
     ],
@@ -29,6 +28,10 @@ def stage(
         Path, typer.Option(help="Folder that `data prepare` wrote to for this data and core.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the run; the finished core is core/ in it.")],
+    core: Annotated[
+        Path | None,
+        typer.Option(help="Directory of the core to begin with. [default: the bundled one]"),
+    ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
     batch: Annotated[
         int | None, typer.Option(min=1, help="Samples of a step. [default: the stage's own]")
@@ -80,11 +83,12 @@ def stage(
     It can be stopped or killed and goes on where its last checkpoint is. Under torchrun, with
     `--no-python heliograph train stage …`, the processes share the work.
     """
+    from heliograph.agent.settings import Settings as Places
     from heliograph.model.training.alignment.settings import Settings
 
     settings = Settings(
         name,
-        core,
+        Places.of(weights=core).weights_dir(),
         data,
         prepared,
         out,

@@ -53,7 +53,9 @@ ALONE = Team()
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[Team]:
-    """The team that the environment tells of; it is left at the end.
+    """The team that the environment tells of.
+
+    A process group that is there already, such as accelerate's, is used and left open.
 
     Args:
         device: where to compute; each process's own CUDA device, or the processor, if left out.
@@ -69,8 +71,11 @@ def joined(device: str | None = None) -> Iterator[Team]:
     if size == 1:
         yield Team(device=place)
         return
-    torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    given = torch.distributed.is_initialized()
+    if not given:
+        torch.distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
         yield Team(int(os.environ["RANK"]), size, place)
     finally:
-        torch.distributed.destroy_process_group()
+        if not given:
+            torch.distributed.destroy_process_group()

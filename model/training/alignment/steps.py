@@ -68,9 +68,17 @@ class Forward(nn.Module):
         ]
         condition = torch.stack(each).sum() / (counts[1:] > 0).sum().clamp(min=1)
         loss = words + self._settings.condition_weight * condition
-        if not loss.requires_grad:  # a row that was cut before its medium
-            loss = loss + 0.0 * next(p for p in self.parameters() if p.requires_grad).sum()
+        loss = loss + 0.0 * torch.stack([p.sum() for p in self._at_times()]).sum()
         return torch.stack([loss, words, condition, outputs.correct / tokens, *each])
+
+    def _at_times(self) -> list[nn.Parameter]:
+        """What trains and isn't used by each piece: a projection, where its modality is absent.
+
+        It takes part with a gradient of nothing, because processes that add up gradients have
+        to have the same ones, and one process goes the way that several go.
+        """
+        modules = (self.core.inputs, self.core.outputs, self.rows or nn.Module())
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
 
 
 class Steps:
@@ -84,7 +92,6 @@ class Steps:
             self._forward = nn.parallel.DistributedDataParallel(
                 forward,
                 broadcast_buffers=False,
-                find_unused_parameters=True,  # not each piece has each modality
                 init_sync=False,  # all have read the same files
             )
 

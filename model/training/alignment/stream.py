@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from heliograph.model.batching import Batch, TrainingSample, batch_of, row_of
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow, Example
+from heliograph.model.data.mixture import Source
 from heliograph.model.data.prepared import Prepared
 from heliograph.model.data.sets import examples
 from heliograph.model.errors import DataError, HeliographError, InputError
@@ -91,12 +92,7 @@ class Stream:
                 f"A step of {settings.samples} samples is too few for {team.size} processes."
             )
         for source in self._mixture.sources:
-            if not any(self._unfit(e) is None for e in examples(source, self._bad)):
-                reasons = ", ".join(self.left_out) or "there is none"
-                raise DataError(
-                    f"{source.path} has no row that the stage {settings.stage} can use: {reasons}."
-                )
-        self.left_out.clear()
+            self._look(source)
         self._restart()
 
     def __call__(self, step: int) -> StepData:
@@ -119,6 +115,19 @@ class Stream:
         batches = tuple(batch_of(self._core.language, self._bins(piece)) for piece in pieces)
         self.tokens += sum(len(sample.row.ids) for sample in drawn)
         return StepData(batches, tuple(sample.origin for sample in drawn))
+
+    def _look(self, source: Source) -> None:
+        reasons: list[str] = []
+        for example in examples(source, self._bad):
+            reason = self._unfit(example)
+            if reason is None:
+                return
+            if reason not in reasons:
+                reasons.append(reason)
+        why = ", ".join(reasons) or "there is none"
+        raise DataError(
+            f"{source.path} has no row that the stage {self._settings.stage} can use: {why}."
+        )
 
     def _restart(self) -> None:
         self._drawn = self._draw()

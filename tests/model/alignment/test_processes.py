@@ -19,15 +19,20 @@ from .test_runs import ROOT, losses
 SCRIPT = """
 import sys
 from pathlib import Path
+import torch
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
+torch.distributed.init_process_group("gloo")
 core, data, prepared, out = map(Path, sys.argv[1:])
 short = dict(steps=4, batch=6, at_once=2, learning_rate=1e-2, log_every=1, rank=4)
 for stage in ("decode", "instruct"):
     for kind, shard in (("copied", False), ("divided", True)):
-        settings = Settings(stage, core, data, prepared, out / f"{stage}-{kind}", **short, shard=shard)
+        run = out / f"{stage}-{kind}"
+        settings = Settings(stage, core, data, prepared, run, **short, shard=shard)
         train(settings, device="cpu", quiet=True)
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
 """
 
 
