@@ -56,9 +56,10 @@ def choose(core: AnyToAny, settings: Settings) -> NewRows | None:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     core.eval()
-    if recipe.language or settings.checkpointing:  # which both do nothing in a model at rest
+    checkpointing = settings.checkpointing and not settings.cuts  # which keeps keys and values
+    if recipe.language or checkpointing:  # dropout and checkpointing only work in training
         language.train()
-    if settings.checkpointing:
+    if checkpointing:
         model: Any = language.model
         older = model.gradient_checkpointing_enable  # its name in earlier releases of transformers
         getattr(model, "activation_checkpointing_enable", older)()

@@ -48,7 +48,8 @@ class Settings:
     bf16: bool = False
     """Compute in bfloat16; what trains is kept in float32."""
     checkpointing: bool = False
-    """Compute activations a second time rather than keep them (gradient checkpointing)."""
+    """Compute activations a second time rather than keep them (gradient checkpointing); not where
+    a prefix is cut off, since what is left is short."""
     shard: bool = False
     """Divide the language model over the processes (FSDP2) rather than copy it (DDP)."""
     rank: int = 32
@@ -82,6 +83,8 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}; it is at least 1.")
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch is {self.batch}; it is at least 1.")
+        if self.out.resolve().is_relative_to(self.core.resolve()):
+            raise InputError(f"{self.out} lies in the core that the run begins with.")
         if (self.full or self.qlora) and not self.recipe.language:
             raise InputError(f"The stage {self.stage} doesn't train the language model.")
         if self.full and self.qlora:

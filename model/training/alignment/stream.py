@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from heliograph.model.batching import Batch, TrainingSample, batch_of, row_of
 from heliograph.model.core import AnyToAny
-from heliograph.model.data.examples import BadRow, Example
+from heliograph.model.data.examples import BadRow, Example, Origin
 from heliograph.model.data.mixture import Source
 from heliograph.model.data.prepared import Prepared
 from heliograph.model.data.sets import examples
@@ -79,7 +79,9 @@ class Stream:
         """
         self._core, self._prepared, self._settings, self._team = core, prepared, settings, team
         self._mixture = settings.mixture()
-        self._bad = bad if settings.skip_bad else None
+        self._told: set[Origin] = set()
+        self._report = bad
+        self._bad = self._once if settings.skip_bad else None
         self.left_out: Counter[str] = Counter()
         """Rows that don't serve this stage, by reason."""
         self.cut = 0
@@ -115,6 +117,11 @@ class Stream:
         batches = tuple(batch_of(self._core.language, self._bins(piece)) for piece in pieces)
         self.tokens += sum(len(sample.row.ids) for sample in drawn)
         return StepData(batches, tuple(sample.origin for sample in drawn))
+
+    def _once(self, row: BadRow) -> None:
+        if row.origin not in self._told:  # a source is read again and again
+            self._told.add(row.origin)
+            self._report(row)
 
     def _look(self, source: Source) -> None:
         reasons: list[str] = []
