@@ -143,7 +143,8 @@ def _print(settings: Settings, measured: Measured, price: float | None) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(file=sys.stdout)
+    width = Console().width
+    console = Console(file=sys.stdout, width=max(width, 110))  # a table of seven columns
     table = Table("part", title=f"{settings.stage}: {settings.recipe.title}")
     for column in ("parameters", "trained", "share", "weights", "gradients", "moments"):
         table.add_column(column, justify="right")
