@@ -26,9 +26,12 @@ def load(settings: Settings, device: torch.device) -> tuple[AnyToAny, NewRows | 
         _check_quantized()
     halves = settings.bf16 and not settings.full
     dtype = torch.bfloat16 if halves else torch.float32
-    core = AnyToAny.from_pretrained(settings.core, device=device, dtype=dtype)
+    # Matrices that are to be in 4 bits are never on the device in more.
+    place = torch.device("cpu") if settings.qlora else device
+    core = AnyToAny.from_pretrained(settings.core, device=place, dtype=dtype)
     if settings.qlora:
         _quantize(core, device)
+        core.to(device)
     return core, choose(core, settings)
 
 
@@ -135,6 +138,8 @@ def _quantize(core: AnyToAny, device: torch.device) -> None:
 
     head = core.language.model.get_output_embeddings()
     for module in list(core.language.model.base_model.modules()):
+        if isinstance(module, nn.ModuleDict):
+            continue  # LoRA's own matrices
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear and child is not head:
                 small = bnb.nn.Linear4bit(

@@ -25,6 +25,8 @@ class NewRows(nn.Module):
 
     ids: Tensor
     """(n,) long: the tokens."""
+    head: nn.Parameter | None
+    """(n, W), or ``None`` where the head is the embedding."""
     _place: Tensor
     """(V,) long: each token's row here, -1 for those of the frozen matrix."""
 

@@ -56,6 +56,9 @@ class Drawn:
 class Stream:
     """Steps of a data set, by number."""
 
+    _held: list[tuple[TrainingSample, str]]
+    _steps: list[list[Drawn]] | None
+
     def __init__(
         self,
         core: AnyToAny,
@@ -139,8 +142,8 @@ class Stream:
     def _restart(self) -> None:
         self._drawn = self._draw()
         self._next = 0
-        self._held: list[tuple[TrainingSample, str]] = []
-        self._steps: list[list[Drawn]] | None = None
+        self._held = []
+        self._steps = None
 
     def _draw(self) -> Iterator[tuple[TrainingSample, str]]:
         for _, example in self._mixture.stream(self._bad):
