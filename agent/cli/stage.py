@@ -146,7 +146,7 @@ def _print(settings: Settings, measured: Measured, price: float | None) -> None:
     width = Console().width
     console = Console(file=sys.stdout, width=max(width, 110))  # a table of seven columns
     table = Table("part", title=f"{settings.stage}: {settings.recipe.title}")
-    for column in ("parameters", "trained", "share", "weights", "gradients", "moments"):
+    for column in ("frozen", "trained", "share", "weights", "gradients", "moments"):
         table.add_column(column, justify="right")
     for part in measured.parts:
         table.add_row(
@@ -172,7 +172,7 @@ def _print(settings: Settings, measured: Measured, price: float | None) -> None:
 
 
 def _cells(numbers: int, trained: int) -> tuple[str, str, str]:
-    return f"{numbers:,}", f"{trained:,}", f"{trained / max(numbers, 1):.2%}"
+    return f"{numbers - trained:,}", f"{trained:,}", f"{trained / max(numbers, 1):.2%}"
 
 
 def _sizes(*counts: int) -> list[str]:

@@ -66,11 +66,12 @@ def test_a_dry_run_measures_and_changes_nothing(run: CommandLine) -> None:
     lines = {
         line.split("│")[1].strip(): line.split("│") for line in out.splitlines() if "│" in line
     }
-    numbers = {name: int(cells[2].replace(",", "")) for name, cells in lines.items()}
+    frozen = {name: int(cells[2].replace(",", "")) for name, cells in lines.items()}
     trained = {name: int(cells[3].replace(",", "")) for name, cells in lines.items()}
-    assert numbers["all"] == sum(n for name, n in numbers.items() if name != "all")
-    assert trained["language model"] == 0 and trained["LoRA"] == numbers["LoRA"] > 0
-    assert trained["all"] == numbers["all"] - numbers["language model"]
+    for column in (frozen, trained):
+        assert column["all"] == sum(n for name, n in column.items() if name != "all")
+    assert trained["language model"] == frozen["LoRA"] == 0 < trained["LoRA"]
+    assert frozen["all"] == frozen["language model"] > 0
 
 
 def test_what_can_not_be_used_is_one_sentence(run: CommandLine) -> None:

@@ -25,6 +25,8 @@ from heliograph.model.training.loop import Losses
 from heliograph.model.training.team import Team
 
 FIGURES = ("loss", "words", "condition", "right", *MODALITIES)
+ANSWERS = ("loss", "words", "right")
+"""What is written down of stages that only learn answers."""
 
 
 class Forward(nn.Module):
@@ -120,7 +122,9 @@ class Steps:
         for index, modality in enumerate(MODALITIES):
             if counts[1 + index] == 0:
                 named[modality] = torch.tensor(torch.nan)
-        return {**named, "loss": named["loss"] + (loss - loss.detach())}
+        figures = {**named, "loss": named["loss"] + (loss - loss.detach())}
+        wanted = FIGURES if self._settings.recipe.outputs else ANSWERS
+        return {name: figures[name] for name in wanted}
 
 
 def counted(pieces: Sequence[Batch]) -> Tensor:
