@@ -51,6 +51,13 @@ def stage(
     shard: Annotated[
         bool, typer.Option("--shard", help="FSDP2 rather than DDP, under torchrun.")
     ] = False,
+    condition_weight: Annotated[
+        float, typer.Option(min=0, help="Weight of the condition loss beside the answers'.")
+    ] = 1.0,
+    captions: Annotated[
+        bool, typer.Option(help="The assistant says a caption before each signal run.")
+    ] = True,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
     rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 32,
     dropout: Annotated[float, typer.Option(min=0, max=1, help="Dropout of LoRA.")] = 0.0,
     full: Annotated[
@@ -101,6 +108,9 @@ def stage(
         bf16=bf16,
         checkpointing=checkpointing,
         shard=shard,
+        condition_weight=condition_weight,
+        captioned=captions,
+        checkpoint_every=checkpoint_every,
         rank=rank,
         dropout=dropout,
         full=full,

@@ -68,8 +68,10 @@ def parts(settings: Settings) -> list[Part]:
         lora = settings.rank * sum(map(sum, shapes))
     numbers = sum(map(math.prod, body.values()))
     width = 4 if not settings.bf16 or settings.full else 2
-    each = QUANTIZED if settings.qlora else width
-    found = [Part("language model", numbers, numbers * settings.full, int(numbers * each))]
+    small = sum(math.prod(shape) for name, shape in body.items() if _quantized(name, shape))
+    small *= settings.qlora
+    weights = int(small * QUANTIZED) + (numbers - small) * width
+    found = [Part("language model", numbers, numbers * settings.full, weights)]
     if lora and not settings.full:
         trained = lora * recipe.language
         found.append(Part("LoRA", lora, trained, lora * 4))
@@ -120,6 +122,11 @@ def free(device: torch.device) -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     values = dict(line.split(":", 1) for line in lines)
     return int(values["MemAvailable"].split()[0]) * 1024
+
+
+def _quantized(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is a layer's matrix, and not an embedding or the head."""
+    return len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", "wte"))
 
 
 def _sizes(folder: Path, pattern: str = "*.safetensors") -> dict[str, tuple[int, ...]]:

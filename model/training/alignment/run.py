@@ -19,6 +19,7 @@ from torch import nn
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
+from heliograph.model.errors import TrainingError
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.card import write_card
 from heliograph.model.training.alignment.parts import check_packing, load, named, shard
@@ -99,18 +100,24 @@ def train(
         if team.leads:
             settings.keep()
         team.wait()
-        outcome = fit(
-            run.modules,
-            run.stream,
-            run.steps,
-            settings.schedule(),
-            settings.out,
-            title=f"{settings.stage}, {settings.recipe.title}",
-            seconds=seconds,
-            quiet=quiet,
-            team=team,
-            describe=str,
-        )
+        try:
+            outcome = fit(
+                run.modules,
+                run.stream,
+                run.steps,
+                settings.schedule(),
+                settings.out,
+                title=f"{settings.stage}, {settings.recipe.title}",
+                seconds=seconds,
+                quiet=quiet,
+                team=team,
+                describe=str,
+            )
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"There was too little memory on {team.device}; the last checkpoint is kept: go on "
+                "with fewer samples --at-once, --checkpointing or --bf16."
+            ) from error
         leads, facts = team.leads, _facts(run, outcome)
         del run
     if not outcome.finished or not leads:

@@ -27,6 +27,8 @@ from heliograph.model.training.team import ALONE, Team
 
 GROUP = 8
 """So many steps are drawn together and sorted by length."""
+AGAIN = 1000
+"""Bad rows that come round again before one that is good: there will be none."""
 NAMED = 4
 """So many rows of a batch are named where it has to be."""
 
@@ -146,6 +148,7 @@ class Stream:
         self._steps = None
 
     def _draw(self) -> Iterator[tuple[TrainingSample, str]]:
+        fruitless, again = set[Origin](), 0
         for _, example in self._mixture.stream(self._bad):
             if (reason := self._unfit(example)) is not None:
                 self.left_out[reason] += 1
@@ -157,7 +160,12 @@ class Stream:
                 if self._bad is None:
                     raise
                 self._bad(BadRow(example.origin, str(error)))
+                again += example.origin in fruitless
+                fruitless.add(example.origin)
+                if again > AGAIN:
+                    raise DataError(f"No row of {self._settings.data} can be used.") from None
                 continue
+            fruitless, again = set(), 0
             yield sample, str(example.origin)
 
     def _check_conditions(self, example: Example) -> None:

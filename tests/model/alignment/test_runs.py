@@ -329,6 +329,29 @@ def test_a_row_that_was_not_prepared_is_named(world: World, tmp_path: Path) -> N
         train(world.settings("decode", tmp_path / "run", data=data), device="cpu", quiet=True)
 
 
+def test_rows_of_which_none_can_be_used_end_the_search(world: World, tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    row = {"image_captions": "never seen", "conversations": rows(tmp_path)[4]["conversations"]}
+    data.write_text(json.dumps(row))
+    with pytest.raises(DataError, match=r"No row of .*rows.jsonl can be used"):
+        train(
+            world.settings("decode", tmp_path / "run", data=data, skip_bad=True),
+            device="cpu",
+            quiet=True,
+        )
+
+
+def test_memory_that_ends_in_a_step_is_one_sentence(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(AnyToAny, "embed", exhausted)
+    with pytest.raises(TrainingError, match="too little memory on cpu; the last checkpoint is"):
+        train(world.settings("decode", tmp_path), device="cpu", quiet=True)
+
+
 def test_data_of_no_use_to_a_stage_is_one_sentence(world: World, tmp_path: Path) -> None:
     data = tmp_path / "rows.json"
     data.write_text(json.dumps(rows(tmp_path)[:4]))
