@@ -2,6 +2,7 @@
 
 recipes.py    what each stage trains, on which rows, and how fast
 settings.py   what a run is asked to do
+parts.py      a core made ready: loaded, frozen, and what trains let loose
 stream.py     the rows of each step: by length or packed, features from the prepared shards
 rows.py       rows of embedding and head as parameters of their own
 prefix.py     the frozen beginning of a conversation, without gradients

@@ -371,14 +371,13 @@ def test_too_little_memory_is_found_before_anything_is_loaded(
         train(world.settings("encode", tmp_path), device="cpu", quiet=True)
 
 
-@pytest.mark.parametrize("stage", STAGES)
-@pytest.mark.parametrize("full", [False, True])
+@pytest.mark.parametrize(
+    ("stage", "full"),
+    [*((stage, False) for stage in STAGES), ("instruct", True), ("llava-instruct", True)],
+)
 def test_what_is_counted_from_the_headers_is_what_is_loaded(
     stage: str, full: bool, world: World, tmp_path: Path
 ) -> None:
-    settings = world.settings(stage, tmp_path)
-    if full and not settings.recipe.language:
-        pytest.skip("the stage doesn't train the language model")
     settings = world.settings(stage, tmp_path, full=full)
     parts = memory.parts(settings)
     with opened(settings, "cpu") as made:
