@@ -191,7 +191,12 @@ class AnyToAny(nn.Module):
         captions, the first token of each run, calls, and the end of the answer.
         """
         embeddings = self.embed(batch.ids, batch.media)  # (B, T, W)
-        hidden = self.language.hidden(embeddings, batch.mask)  # (B, T, W)
+        mask = batch.mask if batch.positions is None else None
+        hidden = self.language.hidden(embeddings, mask, batch.positions)  # (B, T, W)
+        return self.outputs_of(batch, embeddings, hidden)
+
+    def outputs_of(self, batch: Batch, embeddings: Tensor, hidden: Tensor) -> Outputs:
+        """What a step gives, from inputs and last hidden states, (B, T, W) each."""
         logits = self.language.logits(hidden[batch.target_rows, batch.target_columns])  # (N, V)
         count = len(batch.targets)
         loss = F.cross_entropy(logits.float(), batch.targets, reduction="sum") / max(count, 1)

@@ -12,6 +12,7 @@ line prints it as it is and exits with ``exit_code``. A traceback is a bug of ou
     ├── MissingExtra        an optional dependency is not installed (exit 6)
     ├── ToolFailed          a tool refused its arguments or broke (exit 7)
     ├── DataError           a data set's file or row can't be used (exit 8)
+    ├── TrainingError       a training can't start or go on: numbers, memory (exit 9)
     └── Cancelled           somebody asked for the work to stop (exit 130)
 """
 
@@ -69,6 +70,12 @@ class DataError(HeliographError):
     """A data set's file or row can't be used."""
 
     exit_code = 8
+
+
+class TrainingError(HeliographError):
+    """A training can't start or go on."""
+
+    exit_code = 9
 
 
 class Cancelled(HeliographError):

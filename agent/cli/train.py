@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliograph.agent.cli.stage import stage
+
 if TYPE_CHECKING:
     from heliograph.model.training.presets import Preset
 
@@ -15,6 +17,7 @@ app = typer.Typer(
     help="Train a core. Everything can be stopped (Ctrl-C) and goes on where it stopped.",
     no_args_is_help=True,
 )
+app.command()(stage)
 
 Work = Annotated[
     Path | None,
