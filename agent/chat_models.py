@@ -1,4 +1,4 @@
-"""Any LangChain chat model as the function that makes instruction data."""
+"""Any LangChain chat model as a function: it makes instruction data, and judges answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(name: str) -> BaseChatModel:
     try:
         return init_chat_model(name)
     except Exception as error:  # each provider has kinds of its own
-        raise InputError(f"The chat model {name!r} can't be used: {_line(error)}") from error
+        raise InputError(f"The chat model {name!r} can't be used: {in_a_line(error)}") from error
 
 
 def asking(model: BaseChatModel) -> ChatModel:
@@ -37,7 +37,7 @@ def asking(model: BaseChatModel) -> ChatModel:
             message = model.invoke(list(messages))
         except Exception as error:  # each provider has kinds of its own
             raise DataError(
-                f"The chat model broke off ({_line(error)}); the same command goes on."
+                f"The chat model broke off ({in_a_line(error)}); the same command goes on."
             ) from error
         used = getattr(message, "usage_metadata", None) or {}
         return Reply(message.text, used.get("input_tokens", 0), used.get("output_tokens", 0))
@@ -45,5 +45,6 @@ def asking(model: BaseChatModel) -> ChatModel:
     return ask
 
 
-def _line(error: Exception) -> str:
+def in_a_line(error: Exception) -> str:
+    """An error of somebody else's as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

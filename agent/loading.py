@@ -32,7 +32,10 @@ def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | Non
     from heliograph.tools.calculate import calculate
 
     features = None
-    if core is None:
+    used = [calculate] if tools is None else list(tools)
+    if core is None and settings.llm is not None:
+        core, settings = chat_core(settings, used), settings.captioned()
+    elif core is None:
         core = load_core(settings)
         precision = "auto" if settings.device == "auto" else settings.dtype
         name = fingerprint(settings.weights_dir())
@@ -43,7 +46,7 @@ def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | Non
         core,
         ArtifactStore(settings.home / "artifacts"),
         Features(features),
-        {tool.name: tool for tool in ([calculate] if tools is None else tools)},
+        {tool.name: tool for tool in used},
         TurnOptions(
             seed=settings.seed,
             steps=settings.steps,
@@ -79,6 +82,30 @@ def plan_here(settings: Settings) -> Plan:
 
     memory = memory_here(settings.gpu_memory)
     return plan(needs(settings.weights_dir()), memory, half=half_here())
+
+
+def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
+    """The chat model of the settings, with the decoders in the directory of the settings.
+
+    Raises:
+        InputError: there is no such model, or it can't be used.
+        WeightsError: the directory is missing or damaged.
+    """
+    import torch
+
+    from heliograph.agent import chat_models
+    from heliograph.agent.chat_core import ChatModelCore
+    from heliograph.model.shelf import Shelf
+
+    assert settings.llm is not None
+    shelf = Shelf.from_pretrained(settings.weights_dir())
+    device = torch.device(settings.device)
+    return ChatModelCore(
+        chat_models.named(settings.llm),
+        lambda modality: shelf.decoder(modality, device),
+        shelf.decoders,
+        tools,
+    )
 
 
 def _load(settings: Settings) -> Core:

@@ -38,6 +38,9 @@ class Settings(BaseModel):
     """Precision in which the core computes, unless ``device`` is ``auto``."""
     gpu_memory: float | None = Field(default=None, gt=0)
     """GB of the GPU that ``auto`` may fill; ``None`` is all that is free."""
+    llm: str | None = None
+    """A LangChain chat model as ``provider:name``, in place of the core's language model: it asks
+    for media by tools, and the core's decoders take its words (``condition`` is "caption")."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of sampling and decoding; the n-th medium of a turn takes ``seed + n``."""
@@ -77,6 +80,10 @@ class Settings(BaseModel):
             name = ".".join(str(part) for part in first["loc"])
             message = first["msg"][:1].lower() + first["msg"][1:]
             raise InputError(f"The setting {name} is wrong: {message}.") from error
+
+    def captioned(self) -> Settings:
+        """These settings with decoders that take the caption's words."""
+        return self.model_copy(update={"condition": "caption"})
 
     def weights_dir(self) -> Path:
         """The directory of the core that is used.

@@ -2,6 +2,9 @@
 
 ``collate`` runs in data workers, on the processor; ``AnyToAny.forward`` runs the batch.
 Rows may have different numbers of media and signals. B rows, T positions.
+
+A row may hold several samples one after the other (packing). Their positions start again at 0,
+which is how transformers knows that none of them sees another.
 """
 
 from __future__ import annotations
@@ -71,6 +74,9 @@ class Batch:
     """(N,) long: the learned ids."""
     media: tuple[MediaGroup, ...]
     runs: tuple[RunGroup, ...]
+    positions: Tensor | None = None
+    """(B, T) long where a row holds several samples: counted from the start of each; the padding
+    counts as a sample of its own."""
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -94,6 +100,7 @@ class Batch:
             self.targets.to(device),
             media,
             runs,
+            None if self.positions is None else self.positions.to(device),
         )
 
 
@@ -161,7 +168,16 @@ def collate(
     Raises:
         InputError: features don't match the media, or a row is longer than the context.
     """
-    rows = [_row(language, length, sample, captioned) for sample in samples]
+    return batch_of(language, [[row_of(language, length, s, captioned)] for s in samples])
+
+
+def batch_of(language: LanguageModel, bins: Sequence[Sequence[Row]]) -> Batch:
+    """A batch whose rows hold the samples of one bin each.
+
+    Raises:
+        InputError: a row is longer than the context.
+    """
+    rows = [_joined(rows) for rows in bins]
     longest = max(len(row.ids) for row in rows)
     if longest > language.context:
         raise InputError(
@@ -186,7 +202,30 @@ def collate(
         targets=torch.tensor(targets, dtype=torch.long),
         media=media_groups(rows),
         runs=_run_groups(language, rows),
+        positions=_positions(bins, longest) if any(len(rows) > 1 for rows in bins) else None,
     )
+
+
+def _joined(rows: Sequence[Row]) -> Row:
+    """Samples one after the other; what stands first in one is not predicted from the last."""
+    whole = Row()
+    for row in rows:
+        shift = len(whole.ids)
+        whole.places += [replace(place, start=place.start + shift) for place in row.places]
+        whole.runs += [replace(run, start=run.start + shift) for run in row.runs]
+        whole.ids += row.ids
+        whole.learn += [False, *row.learn[1:]]
+    return whole
+
+
+def _positions(bins: Sequence[Sequence[Row]], longest: int) -> Tensor:
+    """(B, T): each sample's positions, and those of the padding behind them."""
+    counted = []
+    for rows in bins:
+        lengths = [len(row.ids) for row in rows]
+        lengths.append(longest - sum(lengths))
+        counted.append(torch.cat([torch.arange(length) for length in lengths]))
+    return torch.stack(counted)
 
 
 def media_groups(
@@ -216,12 +255,17 @@ def media_groups(
     return tuple(groups)
 
 
-def _row(
+def row_of(
     language: LanguageModel,
     length: Callable[[Modality, int], int],
     sample: TrainingSample,
-    captioned: bool,
+    captioned: bool = True,
 ) -> Row:
+    """One sample laid out; the arguments are those of ``collate``.
+
+    Raises:
+        InputError: its features don't match its media.
+    """
     left = iter(sample.features)
 
     def look(media: Media) -> Tensor:

@@ -37,7 +37,7 @@ from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
-from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
 from heliograph.model.plan import PROJECTIONS, Plan
 from heliograph.model.pretrained import Quantised, check_quantised
@@ -195,7 +195,12 @@ class AnyToAny(nn.Module):
         captions, the first token of each run, calls, and the end of the answer.
         """
         embeddings = self.embed(batch.ids, batch.media)  # (B, T, W)
-        hidden = self.language.hidden(embeddings, batch.mask)  # (B, T, W)
+        mask = batch.mask if batch.positions is None else None
+        hidden = self.language.hidden(embeddings, mask, batch.positions)  # (B, T, W)
+        return self.outputs_of(batch, embeddings, hidden)
+
+    def outputs_of(self, batch: Batch, embeddings: Tensor, hidden: Tensor) -> Outputs:
+        """What a step gives, from inputs and last hidden states, (B, T, W) each."""
         logits = self.language.logits(hidden[batch.target_rows, batch.target_columns])  # (N, V)
         count = len(batch.targets)
         loss = F.cross_entropy(logits.float(), batch.targets, reduction="sum") / max(count, 1)
@@ -349,39 +354,38 @@ class AnyToAny(nn.Module):
                 m: InputProjectionConfig(**sizes).build() for m, sizes in config["inputs"].items()
             }
             outputs = {m: OutputProjection(**sizes) for m, sizes in config["outputs"].items()}
-            encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-            decoders = tuple(config["decoders"])
-            origins = Origins.from_config(config)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise WeightsError(
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
             ) from error
+        shelf = Shelf.from_pretrained(directory)
         lengths = {spec.modality: dialect.length(spec) for spec in specs}
         if any(lengths.get(m) != projection.signal_tokens for m, projection in outputs.items()):
             raise WeightsError(
                 f"The weights are damaged: in {directory / 'config.json'} the signal runs and "
                 "the output projections differ in length."
             )
-        base = origins.place(directory, LANGUAGE, "language")
+        base = shelf.origins.place(directory, LANGUAGE, "language")
         language = LanguageModel.from_pretrained(
             directory / LANGUAGE,
             specs,
             dialect=dialect,
             device=device,
             dtype=dtype,
-            base=base if origins.referenced(LANGUAGE) else None,
+            base=base if shelf.origins.referenced(LANGUAGE) else None,
             quantised=quantised,
         )
         core = cls(language, inputs, outputs)
         core._load_projections(directory / "projections.safetensors")
         core.inputs.to(device, dtype)
         core.outputs.to(device, dtype)
-        core.shelf = Shelf(encoders, decoders, directory, origins=origins, dtype=dtype, plan=plan)
+        shelf.dtype, shelf.plan = dtype, plan
+        core.shelf = shelf
         if plan is not None:
             language.bound = plan.context
         for name in load or ():
-            if name in encoders:
+            if name in core.shelf.encoders:
                 core.shelf.encoder(name, core.device)
             else:
                 core.decoder(name)  # type: ignore[arg-type]

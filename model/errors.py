@@ -12,7 +12,8 @@ line prints it as it is and exits with ``exit_code``. A traceback is a bug of ou
     ├── MissingExtra        an optional dependency is not installed (exit 6)
     ├── ToolFailed          a tool refused its arguments or broke (exit 7)
     ├── DataError           a data set's file or row can't be used (exit 8)
-    ├── TooLittleMemory     a core needs more memory than there is (exit 9)
+    ├── TrainingError       a training can't start or go on: numbers, memory (exit 9)
+    ├── TooLittleMemory     a core needs more memory than there is (exit 10)
     └── Cancelled           somebody asked for the work to stop (exit 130)
 """
 
@@ -72,10 +73,16 @@ class DataError(HeliographError):
     exit_code = 8
 
 
+class TrainingError(HeliographError):
+    """A training can't start or go on."""
+
+    exit_code = 9
+
+
 class TooLittleMemory(HeliographError):
     """A core needs more memory than there is, as is found before it is loaded."""
 
-    exit_code = 9
+    exit_code = 10
 
 
 class Cancelled(HeliographError):

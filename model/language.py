@@ -202,7 +202,7 @@ class LanguageModel(nn.Module):
     def hidden(
         self,
         embeddings: Tensor,
-        mask: Tensor,
+        mask: Tensor | None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
     ) -> Tensor:
@@ -210,7 +210,8 @@ class LanguageModel(nn.Module):
 
         Args:
             embeddings: (B, T, W) inputs.
-            mask: (B, past + T), 0 at padding.
+            mask: (B, past + T), 0 at padding. Without it, and without a cache, each place where
+                the positions don't go on begins a sequence that sees nothing before it.
             positions: (B, T) position ids, counted from the left where left out.
             cache: keys and values of the past; it grows by T.
         """

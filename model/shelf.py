@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from heliograph.model.errors import InputError
+from heliograph.model.checkpoint import read_json
+from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.origins import Origins
 from heliograph.model.parts import Modality
 from heliograph.model.plan import Placement, Plan
@@ -61,6 +62,24 @@ class Shelf:
             dict(encoders),
             dict(decoders),
         )
+
+    @classmethod
+    def from_pretrained(cls, directory: Path) -> Shelf:
+        """What stands in a core directory, none of it read yet.
+
+        Raises:
+            WeightsError: its ``config.json`` is missing or damaged.
+        """
+        config = read_json(directory / "config.json")
+        try:
+            encoders = {name: tuple(known) for name, known in config["encoders"].items()}
+            origins = Origins.from_config(config)
+            return cls(encoders, tuple(config["decoders"]), directory, origins=origins)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise WeightsError(
+                f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
+                f"an entry ({error})."
+            ) from error
 
     def encoder_for(self, modality: Modality, device: torch.device) -> Encoder:
         """The encoder that reads a modality.

@@ -3,6 +3,7 @@
 # A test whose package is missing skips itself and says so.
 missing=""
 test -e /usr/share/fonts/truetype/noto/NotoColorEmoji.ttf || missing="$missing fonts-noto-color-emoji"
+command -v java >/dev/null || missing="$missing default-jre-headless"
 test -z "$missing" && exit 0
 
 as_root=""

@@ -29,6 +29,7 @@ from heliograph.agent.cli import (
     eval,
     imports,
     plan,
+    standard,
     train,
 )
 from heliograph.model.errors import Cancelled, HeliographError
@@ -72,7 +73,8 @@ app.command()(compose.inspect)
 app.command()(plan.plan)
 app.command()(compose.push)
 app.add_typer(data.app, name="data")
-app.command("eval")(eval.evaluate)
+standard.register(eval.app)
+app.add_typer(eval.app, name="eval")
 app.command()(compare.compare)
 
 

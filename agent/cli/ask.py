@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from heliograph.agent.cli.chat import Llm
 from heliograph.model.errors import InputError, ToolFailed
 
 
@@ -18,22 +19,23 @@ def ask(
         list[Path] | None, typer.Option(help="A picture, sound or film; may be given again.")
     ] = None,
     thread: Annotated[
-        str | None, typer.Option(help="Conversation to go on with. [default: a new one]")
+        str | None, typer.Option(help="Conversation to go on with. (default: a new one)")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Another seed, other media.")] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, max=1000, help="Denoising steps of the decoders.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the media. [default: the data directory]")
+        Path | None, typer.Option(help="Folder for the media. (default: the data directory)")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     device: Annotated[
         str,
         typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
     ] = "cpu",
+    llm: Llm = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
     ] = False,
@@ -48,7 +50,7 @@ def ask(
             text = sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:
             raise InputError("The text on standard input is not UTF-8.") from error
-    settings = Settings.of(weights=weights, device=device)
+    settings = Settings.of(weights=weights, device=device, llm=llm)
     assistant = Assistant(settings)
     given = {"seed": seed, "steps": steps}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

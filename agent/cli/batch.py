@@ -35,7 +35,7 @@ def batch(
         bool, typer.Option("--retry-errors", help="Ask those again that ended in an error.")
     ] = False,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
 ) -> None:
     """Answer a file of cases; run again, it goes on where it stopped.

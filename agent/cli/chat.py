@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 
     from heliograph.agent.assistant import Assistant
 
+Llm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PROVIDER:NAME",
+        help="A LangChain chat model that speaks in place of the core's own language model, and "
+        "asks the core's decoders for media by tools.",
+        show_default=False,
+    ),
+]
 HELP = """\
 /file PATH    show a picture, a sound or a film with the next question
 /save DIR     write the conversation's page and media to a folder
@@ -31,15 +40,16 @@ HELP = """\
 
 def chat(
     thread: Annotated[
-        str | None, typer.Option(help="Conversation to go on with. [default: a new one]")
+        str | None, typer.Option(help="Conversation to go on with. (default: a new one)")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     device: Annotated[
         str,
         typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
     ] = "cpu",
+    llm: Llm = None,
 ) -> None:
     """Talk; /help tells what else can be typed. Ctrl-C stops an answer."""
     from rich.console import Console
@@ -48,7 +58,7 @@ def chat(
     from heliograph.agent.settings import Settings
 
     console = Console()
-    assistant = Assistant(Settings.of(weights=weights, device=device))
+    assistant = Assistant(Settings.of(weights=weights, device=device, llm=llm))
     talk = Chat(assistant, console, thread or _new_name())
     console.print(f"Conversation {talk.thread}; /help tells what can be typed.", style="dim")
     for line in _lines(assistant.settings.home / "chat_history", console):

@@ -30,7 +30,7 @@ Files = Annotated[
 ]
 Root = Annotated[
     Path | None,
-    typer.Option(help="Folder of the media that rows name. [default: each file's own folder]"),
+    typer.Option(help="Folder of the media that rows name. (default: each file's own folder)"),
 ]
 Roots = Annotated[
     list[str] | None,
@@ -94,7 +94,7 @@ def prepare(
         list[Path] | None, typer.Argument(help="Data sets as `check` takes them.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     mixture: Annotated[
         Path | None, typer.Option(help="Every source of a mixture, instead of files.")

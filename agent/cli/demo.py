@@ -72,7 +72,7 @@ def demo(
         int | None, typer.Option(min=1, max=1000, help="Denoising steps of the decoders.")
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
 ) -> None:
     """Talk through example files: every kind of turn, in the terminal and on a page."""

@@ -21,8 +21,12 @@ NEEDED = (
     "pillow pydantic rich safetensors scipy simpleeval soundfile torch transformers typer"
 ).split()
 EXTRAS = {
-    "quant": ["bitsandbytes"],
     "train": ["tensorboard"],
+    "import": ["protobuf", "sentencepiece"],
+    "data": ["datasets", "pyyaml"],
+    "llm": ["langchain"],
+    "eval": "ijson matplotlib pycocoevalcap sacrebleu torchmetrics".split(),
+    "quant": ["bitsandbytes"],
     "dev": ["hypothesis", "mypy", "pytest", "ruff"],
 }
 
@@ -42,7 +46,7 @@ class Finding:
 
 def doctor(
     weights: Annotated[
-        Path | None, typer.Option(help="Directory of a core. [default: the bundled one]")
+        Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")

@@ -1,4 +1,8 @@
-"""``heliograph eval``: measure a core on the primer world, row by row."""
+"""``heliograph eval``: measure a core on the primer world, row by row.
+
+``heliograph eval SET`` measures it on a standard set (``standard.py``). Each set is a command of
+its own below this one, so that its help names its files and only the options that it has.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +21,33 @@ if TYPE_CHECKING:
     from heliograph.model.evaluation.run import Told
 
 
+app = typer.Typer(invoke_without_command=True)
+
+Preset = Annotated[str | None, typer.Option(help="Bundled weights, by name; primer if left out.")]
+Weights = Annotated[Path | None, typer.Option(help="A core directory instead.")]
+Steps = Annotated[
+    int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
+]
+Guidance = Annotated[
+    float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
+]
+Device = Annotated[str, typer.Option(help="Where to compute, such as cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
+Captions = Annotated[
+    bool,
+    typer.Option("--captions", help="Condition decoders on the captions said, not on the signals."),
+]
+
+
+@app.callback()
 def evaluate(
-    out: Annotated[Path, typer.Option(help="Folder for the table, the JSON and the pictures.")],
-    preset: Annotated[
-        str | None, typer.Option(help="Bundled weights, by name. [default: primer]")
+    context: typer.Context,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the table, the JSON and the pictures; has to be given."),
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="A core directory instead.")] = None,
+    preset: Preset = None,
+    weights: Weights = None,
     cases: Annotated[int, typer.Option(min=1, help="Cases of each row.")] = 100,
     quick: Annotated[bool, typer.Option("--quick", help="Only 20 cases of each row.")] = False,
     even: Annotated[
@@ -32,29 +57,25 @@ def evaluate(
         str | None, typer.Option(help="Only these, apart by commas; a wrong name lists them all.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other cases.")] = 0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Denoising steps, instead of the decoders' own.")
-    ] = None,
-    guidance: Annotated[
-        float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
-    ] = None,
+    steps: Steps = None,
+    guidance: Guidance = None,
     batch: Annotated[int, typer.Option(min=1, help="Cases that are worked on side by side.")] = 16,
-    captions: Annotated[
-        bool,
-        typer.Option(
-            "--captions", help="Condition decoders on the captions said, not on the signals."
-        ),
-    ] = False,
+    captions: Captions = False,
     words_only: Annotated[
         bool, typer.Option("--words-only", help="Decode nothing: judge captions, not media.")
     ] = False,
-    device: Annotated[str, typer.Option(help="Where to compute, such as cuda.")] = "cpu",
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json on standard output.")
-    ] = False,
+    device: Device = "cpu",
+    as_json: AsJson = False,
 ) -> None:
-    """Measure the weights on held-out scenes and phrasings; Ctrl-C writes what there is."""
+    """Measure the weights on held-out scenes and phrasings of the primer world; Ctrl-C writes
+    what there is. The commands below measure on standard sets, from their files on disk."""
     from heliograph.model.errors import InputError
+
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    if out is None:
+        raise InputError("Say where the report goes, with --out.")
     from heliograph.model.evaluation import report
     from heliograph.model.evaluation.run import QUICK, Settings
     from heliograph.model.evaluation.run import evaluate as run
@@ -70,10 +91,10 @@ def evaluate(
         path="caption" if captions else "signal",
         media=not words_only,
     )
-    folder = _weights(preset, weights)
-    core = _load(folder, device)
+    folder = weights_folder(preset, weights)
+    core = load(folder, device)
     began = time.monotonic()
-    with _bar(quiet=not sys.stderr.isatty()) as tell:
+    with bar(quiet=not sys.stderr.isatty()) as tell:
         outcome = run(core, settings, tell)
     seconds = round(time.monotonic() - began, 1)
     try:
@@ -90,7 +111,12 @@ def evaluate(
         raise typer.Exit(130)
 
 
-def _weights(preset: str | None, weights: Path | None) -> Path:
+def weights_folder(preset: str | None, weights: Path | None) -> Path:
+    """The directory of the core that was named.
+
+    Raises:
+        InputError: there is no such preset, or both were named.
+    """
     from heliograph.model.errors import InputError
 
     if weights is not None:
@@ -104,7 +130,12 @@ def _weights(preset: str | None, weights: Path | None) -> Path:
     return weights_dir()
 
 
-def _load(folder: Path, device: str) -> AnyToAny:
+def load(folder: Path, device: str) -> AnyToAny:
+    """The core, all of it on the device.
+
+    Raises:
+        WeightsError: a file is missing or damaged.
+    """
     from heliograph.model.core import AnyToAny
 
     core = AnyToAny.from_pretrained(folder, device=device)
@@ -115,8 +146,8 @@ def _load(folder: Path, device: str) -> AnyToAny:
 
 
 @contextmanager
-def _bar(quiet: bool) -> Iterator[Told]:
-    """A line on standard error for each row, with its time."""
+def bar(quiet: bool) -> Iterator[Told]:
+    """A line on standard error for each row or step, with its time."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -134,6 +165,18 @@ def _bar(quiet: bool) -> Iterator[Told]:
                 print(f"{name}: {done} cases", file=sys.stderr, flush=True)
 
         yield tell
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Options before the name of a set would be those of the primer world, and do nothing."""
+    from heliograph.model.errors import InputError
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise InputError(
+                f"Options of `heliograph eval {context.invoked_subcommand}` come after its name."
+            )
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ def make(
     ] = None,
     tokenizer: Annotated[
         Path | None,
-        typer.Option(help="Folder of a tokenizer for the estimate. [default: 4 bytes a token]"),
+        typer.Option(help="Folder of a tokenizer for the estimate. (default: 4 bytes a token)"),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Go on after the estimate.")] = False,
 ) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliograph.agent.cli.stage import stage
+
 if TYPE_CHECKING:
     from heliograph.model.training.presets import Preset
 
@@ -15,12 +17,13 @@ app = typer.Typer(
     help="Train a core. Everything can be stopped (Ctrl-C) and goes on where it stopped.",
     no_args_is_help=True,
 )
+app.command()(stage)
 
 Work = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of checkpoints and logs. [default: ~/.cache/heliograph/train, or "
-        "HELIOGRAPH_HOME/train]",
+        help="Folder of checkpoints and logs. (default: ~/.cache/heliograph/train, or "
+        "HELIOGRAPH_HOME/train)",
         show_default=False,
     ),
 ]
@@ -30,7 +33,7 @@ Steps = Annotated[
     int | None, typer.Option(min=1, help="Length of the schedule, if not the preset's.")
 ]
 Threads = Annotated[
-    int | None, typer.Option(min=1, help="Processor threads. [default: torch's own choice]")
+    int | None, typer.Option(min=1, help="Processor threads. (default: torch's own choice)")
 ]
 
 
@@ -39,8 +42,8 @@ def parts(
     name: Annotated[
         str | None,
         typer.Argument(
-            help="One of them: image-vae, objects, scenes, motion, audio-vae, sounds, encoders, "
-            "language. All in their order if left out.",
+            help="One of them: image-vae, objects, scenes, motion, films, polish, audio-vae, "
+            "sounds, encoders, language. All in their order if left out.",
             show_default=False,
         ),
     ] = None,
@@ -101,7 +104,7 @@ def everything(
     preset: PresetName = "primer",
     out: Annotated[
         Path | None,
-        typer.Option(help="Where the core directory goes. [default: core/ in the work folder]"),
+        typer.Option(help="Where the core directory goes. (default: core/ in the work folder)"),
     ] = None,
     budget_minutes: Annotated[
         float | None,

@@ -18,6 +18,8 @@ RUNS = {
     "objects": "picture decoder: objects",
     "scenes": "picture decoder: scenes",
     "motion": "film decoder: motion",
+    "films": "pictures and films",
+    "polish": "pictures and films: polish",
     "audio-vae": "sound autoencoder",
     "sounds": "sound decoder",
     "encoders": "encoders",
@@ -52,7 +54,7 @@ def main() -> None:
     work = Path(sys.argv[1])
     # A fixed salt and no date: the same logs give the same file.
     mpl.rcParams.update({"svg.hashsalt": "heliograph", "font.size": 8, "svg.fonttype": "none"})
-    figure, axes = plt.subplots(3, 4, figsize=(11, 6.4), layout="constrained")
+    figure, axes = plt.subplots(4, 4, figsize=(11, 8.4), layout="constrained")
     for axis in axes.flat[len(RUNS) :]:
         axis.set_axis_off()
     for axis, (run, title) in zip(axes.flat, RUNS.items(), strict=False):

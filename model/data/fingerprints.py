@@ -6,16 +6,13 @@ copied to another machine, and other weights never read what these wrote.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heliograph.model.checkpoint import read_json
-from heliograph.model.errors import WeightsError
-from heliograph.model.origins import Origins
+from heliograph.model.checkpoint import fingerprint
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.shelf import Shelf
 from heliograph.model.sources import base_of
@@ -46,7 +43,7 @@ class Fingerprints:
         Raises:
             WeightsError: files are missing or damaged.
         """
-        shelf = shelf_of(core)
+        shelf = Shelf.from_pretrained(core)
         encoders: dict[str, str] = {}
         read: dict[Modality, str] = {}
         for modality in MODALITIES:
@@ -60,23 +57,6 @@ class Fingerprints:
         return cls(read, made)
 
 
-def shelf_of(core: Path) -> Shelf:
-    """The encoders and decoders of a core directory, none of them loaded.
-
-    Raises:
-        WeightsError: ``config.json`` is missing or damaged.
-    """
-    config = read_json(core / "config.json")
-    try:
-        encoders = {name: tuple(known) for name, known in config["encoders"].items()}
-        origins = Origins.from_config(config)
-        return Shelf(encoders, tuple(config["decoders"]), core, origins=origins)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"The weights are damaged: {core / 'config.json'} lacks or misnames an entry ({error})."
-        ) from error
-
-
 def _text_folder(shelf: Shelf, modality: Modality) -> Path:
     """Where a decoder's text encoder is: in the decoder whose parts it shares, if it shares."""
     folder = shelf.folder(f"decoders/{modality}", "decoder")
@@ -86,18 +66,6 @@ def _text_folder(shelf: Shelf, modality: Modality) -> Path:
 
 def _hash(folder: Path, without: Iterable[str], said: Mapping[str, Any] | None = None) -> str:
     """Of the files in a folder, and of how they are read where the core says it."""
-    leave = {folder / name for name in (*without, "decoder.json")}
-    digest = hashlib.sha256(f"heliograph {FORMAT}".encode())
-    if said:
-        digest.update(json.dumps(said, sort_keys=True).encode())
-    files = [p for p in folder.rglob("*") if p.is_file() and not leave & {p, *p.parents}]
-    if not files:
-        raise WeightsError(f"The weights are incomplete: {folder} is empty or missing.")
-    try:
-        for path in sorted(files):
-            digest.update(f"\0{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
-            with open(path, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-    except OSError as error:
-        raise WeightsError(f"{folder} can't be read: {error.strerror}.") from error
-    return digest.hexdigest()[:16]
+    left_out = {folder / name for name in (*without, "decoder.json")}
+    reading = json.dumps(said, sort_keys=True) if said else ""
+    return fingerprint(folder, left_out, f"heliograph {FORMAT}{reading}")

@@ -18,7 +18,7 @@ from torch import Tensor
 from heliograph.model.conditions import SEQUENCE, Condition, in_words
 from heliograph.model.data.embeddings import read_embedding
 from heliograph.model.data.examples import BadRow, Example, MediaFile, Origin
-from heliograph.model.data.fingerprints import Fingerprints, shelf_of
+from heliograph.model.data.fingerprints import Fingerprints
 from heliograph.model.data.prepared import (
     TOKENS,
     FileHashes,
@@ -32,7 +32,7 @@ from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import DataError, MediaError
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
 from heliograph.model.parts import Modality
-from heliograph.model.shelf import NAMES
+from heliograph.model.shelf import NAMES, Shelf
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _Preparing:
     ) -> None:
         self.options, self.progress, self._bad = options, Progress(), bad
         self._device = torch.device(options.device)
-        self._shelf = shelf_of(core)
+        self._shelf = Shelf.from_pretrained(core)
         prints = Fingerprints.of(core)
         self._hashes = FileHashes(folder)
         paths = {m: features_folder(folder, p) for m, p in prints.encoders.items()}

@@ -120,9 +120,9 @@ class _Window:
 
 def _array(file: IO[str], path: Path) -> Iterator[Row | BadRow]:
     window, index = _Window(file), 0
-    window.next()
-    window.go(window.at + 1)  # the bracket
     try:
+        window.next()
+        window.go(window.at + 1)  # the bracket
         while (found := window.next()) != "]":
             if index:
                 if found != ",":

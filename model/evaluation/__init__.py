@@ -9,6 +9,7 @@
     run.py        the whole, chunk by chunk; may be stopped and still gives what there is
     report.py     table, JSON and one page
     grids.py      pictures of what was asked and what came
+    standard/     the same for the sets that papers report on: COCO captions, VQAv2, …
 
 What is drawn is held out of training twice: combinations of objects, places and motions,
 and phrasings. Media are judged by referees that share no part with the model.

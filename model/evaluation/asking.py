@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TypeAlias
@@ -68,11 +68,85 @@ def answers(
         rows = [i for i, dialogue in enumerate(dialogues) if len(dialogue.turns) > number]
         for i in rows:
             history[i].append(_question(dialogues[i].turns[number], shown[i][number]))
-        features |= _encode(core, [history[i][-1] for i in rows])
-        for i, answer in zip(rows, _turn(core, [history[i] for i in rows], features), strict=True):
+        features |= encode(core, [history[i][-1] for i in rows])
+        for i, answer in zip(
+            rows, replies(core, [history[i] for i in rows], features), strict=True
+        ):
             said[i].append(answer)
             history[i].append(Message("assistant", tuple(map(_part, answer))))
     return said
+
+
+@torch.no_grad()
+def encode(core: AnyToAny, questions: Sequence[Message]) -> dict[str, Tensor]:
+    """Patch tokens by hash: what ``core.encode`` gives, for many media at once.
+
+    Raises:
+        InputError: the core can't read a modality.
+        MediaError: a medium can't be decoded.
+    """
+    found: dict[Modality, dict[str, Media]] = {}
+    for message in questions:
+        for part in message.parts:
+            if isinstance(part, Media):
+                found.setdefault(part.modality, {})[part.sha256] = part
+    features: dict[str, Tensor] = {}
+    for modality, files in found.items():
+        encoder = core.encoder(modality)
+        prepared = stack([encoder.prepare(media.read(file)) for file in files.values()])
+        tokens = encoder.patches(modality, prepared.to(core.device)).cpu()  # (k, n, We)
+        features |= dict(zip(files, tokens, strict=True))
+    return features
+
+
+def replies(
+    core: AnyToAny,
+    conversations: Sequence[Sequence[Message]],
+    features: Mapping[str, Tensor],
+    longest: int | None = None,
+) -> list[Answer]:
+    """One answer for each conversation, its tools called.
+
+    Args:
+        core: the weights that are evaluated.
+        conversations: each ends where the core is to speak.
+        features: of the media in them, from ``encode``.
+        longest: tokens of an answer, ``None`` for ``LONGEST``.
+
+    Raises:
+        InputError: a conversation is longer than the context.
+    """
+    said: list[list[Came]] = [[] for _ in conversations]
+    going = list(range(len(conversations)))
+    options = GenerationOptions(max_new_tokens=longest or LONGEST)
+    for _ in range(ROUNDS):
+        asked = [
+            [
+                *conversations[i],
+                *([Message("assistant", tuple(map(_part, said[i])))] * bool(said[i])),
+            ]
+            for i in going
+        ]
+        new: list[list[Came]] = [[] for _ in going]
+        for event in core.generate(asked, options, features):
+            match event:
+                case TextDelta(row=row, text=text):
+                    if new[row] and isinstance(new[row][-1], str):
+                        text = str(new[row].pop()) + text
+                    new[row].append(text)
+                case SignalReady(row=row, signal=signal):
+                    new[row].append(Sent(signal))
+                case CallReady(row=row, call=call):
+                    result = value(call.args.get("expression"))
+                    told = "Error: this can't be worked out." if result is None else str(result)
+                    new[row].append(replace(call, result=told))
+        for i, parts in zip(going, new, strict=True):
+            said[i] += parts
+        called = [any(isinstance(part, ToolCall) for part in parts) for parts in new]
+        going = [i for i, again in zip(going, called, strict=True) if again]
+        if not going:
+            break
+    return [tuple(parts) for parts in said]
 
 
 def clips_shown(dialogue: Dialogue, change: str | None = None) -> list[list[Clip]]:
@@ -162,60 +236,6 @@ def _question(turn: Turn, clips: Sequence[Clip]) -> Message:
     left = iter(clips)
     parts = [Text(p) if isinstance(p, str) else media.write(next(left)) for p in turn.user]
     return Message("user", tuple(parts))
-
-
-@torch.no_grad()
-def _encode(core: AnyToAny, questions: Sequence[Message]) -> dict[str, Tensor]:
-    """Patch tokens by hash: what ``core.encode`` gives, for many media at once."""
-    found: dict[Modality, dict[str, Media]] = {}
-    for message in questions:
-        for part in message.parts:
-            if isinstance(part, Media):
-                found.setdefault(part.modality, {})[part.sha256] = part
-    features: dict[str, Tensor] = {}
-    for modality, files in found.items():
-        encoder = core.encoder(modality)
-        prepared = stack([encoder.prepare(media.read(file)) for file in files.values()])
-        tokens = encoder.patches(modality, prepared.to(core.device)).cpu()  # (k, n, We)
-        features |= dict(zip(files, tokens, strict=True))
-    return features
-
-
-def _turn(
-    core: AnyToAny, conversations: Sequence[Sequence[Message]], features: dict[str, Tensor]
-) -> list[Answer]:
-    """One answer for each conversation, its tools called."""
-    said: list[list[Came]] = [[] for _ in conversations]
-    going = list(range(len(conversations)))
-    options = GenerationOptions(max_new_tokens=LONGEST)
-    for _ in range(ROUNDS):
-        asked = [
-            [
-                *conversations[i],
-                *([Message("assistant", tuple(map(_part, said[i])))] * bool(said[i])),
-            ]
-            for i in going
-        ]
-        new: list[list[Came]] = [[] for _ in going]
-        for event in core.generate(asked, options, features):
-            match event:
-                case TextDelta(row=row, text=text):
-                    if new[row] and isinstance(new[row][-1], str):
-                        text = str(new[row].pop()) + text
-                    new[row].append(text)
-                case SignalReady(row=row, signal=signal):
-                    new[row].append(Sent(signal))
-                case CallReady(row=row, call=call):
-                    result = value(call.args.get("expression"))
-                    told = "Error: this can't be worked out." if result is None else str(result)
-                    new[row].append(replace(call, result=told))
-        for i, parts in zip(going, new, strict=True):
-            said[i] += parts
-        called = [any(isinstance(part, ToolCall) for part in parts) for parts in new]
-        going = [i for i, again in zip(going, called, strict=True) if again]
-        if not going:
-            break
-    return [tuple(parts) for parts in said]
 
 
 def _part(came: Came) -> Part:

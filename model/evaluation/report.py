@@ -91,8 +91,8 @@ def write(outcome: Outcome, folder: Path, about: Mapping[str, Any]) -> dict[str,
         if cells:
             grid(cells).save(folder / "grids" / f"{name}.png")
             grids.append(name)
-    _json(folder / "results.json", found)
-    _json(folder / "confusions.json", confused)
+    write_json(folder / "results.json", found)
+    write_json(folder / "confusions.json", confused)
     write_atomically(folder / "table.md", (markdown(lines) + f"\n{NOTE}\n").encode())
     cases = "".join(json.dumps(_case(v), ensure_ascii=False) + "\n" for v in every)
     write_atomically(folder / "cases.jsonl", cases.encode())
@@ -110,7 +110,7 @@ def table(found: Mapping[str, Any]) -> list[list[str]]:
 
 
 def markdown(lines: Sequence[Sequence[str]], heads: Sequence[str] = HEADS) -> str:
-    """A table's lines under their heads as Markdown."""
+    """A table as Markdown, its first column to the left and the others to the right."""
     told = [list(heads), ["---", *["---:"] * (len(heads) - 1)]]
     told += [list(line) or [""] * len(heads) for line in lines]
     return "".join(f"| {' | '.join(line)} |\n" for line in told)
@@ -135,7 +135,8 @@ def _case(verdict: Verdict) -> dict[str, Any]:
     return told
 
 
-def _json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object) -> None:
+    """A value as a JSON file, all of it or nothing."""
     write_atomically(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
 
 

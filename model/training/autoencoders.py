@@ -113,7 +113,7 @@ def _gradients(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def set_scale(vae: AutoencoderKL, x: Tensor) -> None:
-    """Write the factor that brings latents to unit variance into the autoencoder's config."""
+def scale(vae: AutoencoderKL, x: Tensor) -> float:
+    """The factor that brings the latents of ``x`` to unit variance."""
     latents = vae.encode(x).latent_dist.mean
-    vae.register_to_config(scaling_factor=float(1 / latents.std()))
+    return float(1 / latents.std())

@@ -9,6 +9,7 @@ reads what the ones before it left there.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -31,7 +32,7 @@ SCHEDULES: Mapping[str, Schedule] = {
     "scenes": Schedule(16_000, 4e-4, ema=0.998),
     "motion": Schedule(4200, 6e-4, warmup=50, ema=0.99),
     "films": Schedule(3000, 4e-4, warmup=200, ema=0.995),
-    "polish": Schedule(4500, 3e-4, warmup=200, ema=0.998),
+    "polish": Schedule(3400, 3e-4, warmup=200, ema=0.998),
     "audio-vae": Schedule(3400, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(12_000, 8e-4, ema=0.995),
 }
@@ -83,9 +84,15 @@ def audio_vae(work: Path) -> AutoencoderKL:
 def _trained_vae(
     run: Path, vae: AutoencoderKL, examples: Callable[[], latents.Examples]
 ) -> AutoencoderKL:
+    """The autoencoder with the factor that its latents were first scaled by: the decoders and
+    banks made with it hold on to that, whatever is sampled or trained later."""
     averaged(run, {"autoencoder": vae})
-    source = examples()
-    vaes.set_scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+    kept = run / "scale.json"
+    if not kept.exists():
+        source = examples()
+        factor = vaes.scale(vae, torch.stack([next(source)[0] for _ in range(64)]))
+        kept.write_text(json.dumps({"scaling_factor": factor}) + "\n")
+    vae.register_to_config(**json.loads(kept.read_text()))
     return decoders.frozen(vae)
 
 

@@ -4,7 +4,7 @@ Latent diffusion (Rombach et al. 2022, arXiv 2112.10752) with v-prediction (Sali
 2022, arXiv 2202.00512), losses weighed by min-SNR (Hang et al. 2023, arXiv 2303.09556),
 zero terminal SNR (Lin et al. 2023, arXiv 2305.08891) and averaged weights. Pictures learn
 single objects at 32x32 first, then whole scenes; films add a motion adapter (AnimateDiff,
-Guo et al. 2023, arXiv 2307.04725) to the finished picture decoder, which stays as it is.
+Guo et al. 2023, arXiv 2307.04725) to the picture decoder, and then both learn films and pictures.
 """
 
 from __future__ import annotations

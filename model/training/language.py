@@ -70,6 +70,7 @@ FOCUS: Mapping[str, float] = {
     "ask_film": 1.5,
     "describe_both": 2,
     "no_sound": 1.5,
+    "sound_of_picture": 3,
     "draw": 4,
     "animate": 1,
     "edit_object": 2,

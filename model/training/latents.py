@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -60,19 +62,19 @@ Examples = Iterator[tuple[Tensor, str]]
 
 
 def build(
-    file: Path, vae: Callable[[], AutoencoderKL], examples: Callable[[], Examples], count: int
+    file: Path, vae: Callable[[], AutoencoderKL], examples: Callable[[], Examples], size: int
 ) -> Bank:
-    """Encode ``count`` examples into the file, or read the file where it is there."""
+    """Encode ``size`` examples into the file, or read the file where it is there."""
     if not file.exists():
         encoder = vae()
         latents, captions = [], []
         chunk: list[Tensor] = []
         source = examples()
-        for _ in track(range(count), description=file.stem):
+        for _ in track(range(size), description=file.stem):
             x, words = next(source)
             chunk.append(x)
             captions.append(words)
-            if len(chunk) == CHUNK or len(captions) == count:
+            if len(chunk) == CHUNK or len(captions) == size:
                 latents.append(_encode(encoder, torch.stack(chunk)))
                 chunk = []
         partial = file.with_suffix(".partial")
@@ -91,15 +93,17 @@ def _encode(vae: AutoencoderKL, x: Tensor) -> Tensor:
     return latents
 
 
+def _chances(seed: int) -> Iterator[random.Random]:
+    """The random numbers of one example after the other."""
+    return (rng(seed, step) for step in count())
+
+
 def single_objects(seed: int) -> Callable[[], Examples]:
     """One object on a 32x32 picture, at any size: what is learned first."""
 
     def examples() -> Examples:
         names = [o.name for o in load().objects]
-        step = 0
-        while True:
-            chance = rng(seed, step)
-            step += 1
+        for chance in _chances(seed):
             name, background = chance.choice(names), chance.choice(list(load().backgrounds))
             picture = Image.new("RGB", (OBJECT_SIDE,) * 2, load().backgrounds[background])
             side = chance.choice((19, 22, 24, 26, 26, 28, 30, 38))
@@ -115,10 +119,7 @@ def scenes(seed: int) -> Callable[[], Examples]:
     """Whole pictures: half of them pairs, of which there are most."""
 
     def examples() -> Examples:
-        step = 0
-        while True:
-            chance = rng(seed, step)
-            step += 1
+        for chance in _chances(seed):
             kind = chance.choices((One, Several, Pair), (4, 1, 5))[0]
             scene = sample(chance, kind)
             picture = pictures.draw(scene, chance.getrandbits(32))  # type: ignore[arg-type]
@@ -131,10 +132,7 @@ def big_objects(seed: int) -> Callable[[], Examples]:
     """Whole pictures of one big object, of which more details show than of any other."""
 
     def examples() -> Examples:
-        step = 0
-        while True:
-            chance = rng(seed, step)
-            step += 1
+        for chance in _chances(seed):
             drawn = sample(chance, One)
             assert isinstance(drawn, One)
             scene = replace(drawn, size="big")
@@ -149,10 +147,7 @@ def moving(seed: int) -> Callable[[], Examples]:
     """Films: (T, 3, 64, 64) each."""
 
     def examples() -> Examples:
-        step = 0
-        while True:
-            chance = rng(seed, step)
-            step += 1
+        for chance in _chances(seed):
             scene = sample(chance, Film)
             assert isinstance(scene, Film)
             frames = films.film(scene, chance.getrandbits(32))
@@ -168,10 +163,7 @@ def heard(seed: int) -> Callable[[], Examples]:
     weights = [3 if scene.sound == "bird" else 1 for scene in every]
 
     def examples() -> Examples:
-        step = 0
-        while True:
-            chance = rng(seed, step)
-            step += 1
+        for chance in _chances(seed):
             scene = chance.choices(every, weights)[0]
             samples = torch.from_numpy(sounds.play(scene, chance.getrandbits(31)))
             yield log_mel(samples.unsqueeze(0))[0], caption(scene)

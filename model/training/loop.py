@@ -14,22 +14,23 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import HeliographError, TrainingError
+from heliograph.model.training import checkpoints
+from heliograph.model.training.checkpoints import averaged as averaged
+from heliograph.model.training.team import ALONE, Team
 
 B = TypeVar("B")
 Losses = Mapping[str, Tensor]
@@ -53,6 +54,7 @@ class Schedule:
     ema: float | None = None
     """Decay of the averaged weights, or ``None`` for no average."""
     checkpoint_every: int = 200
+    log_every: int = 20
     betas: tuple[float, float] = (0.9, 0.99)
 
     def rate(self, step: int) -> float:
@@ -104,15 +106,24 @@ def fit(
     title: str,
     seconds: float | None = None,
     quiet: bool = False,
+    team: Team = ALONE,
+    describe: Callable[[B], str] = lambda batch: "",
 ) -> Outcome:
     """Train what has ``requires_grad`` until the schedule ends or the time is up.
 
     ``batch(step)`` makes the data of a step (and must depend on nothing else), ``step_loss``
     gives its losses; the generator it gets is seeded by the step. With ``schedule.ema`` the
     modules hold the averaged weights when the run has finished; while it hasn't, ``averaged``
-    reads them from the checkpoint. Interrupting (Ctrl-C) saves and returns.
+    reads them from the checkpoint. Interrupting (Ctrl-C) saves and returns, and so does data
+    that can't be used, except that its error goes on.
 
-    Raises ``WeightsError`` for a checkpoint that doesn't belong to these modules.
+    Several processes of a ``team`` call this side by side; then ``step_loss`` gives each the
+    same values, and sees to it that the gradients are those of the whole team.
+
+    Raises:
+        WeightsError: a checkpoint doesn't belong to these modules.
+        TrainingError: a loss or its gradient is not a finite number. The weights are not changed
+            by it, the checkpoint stays as it was, and ``describe`` names the batch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parameters = trainable(modules)
@@ -123,19 +134,34 @@ def fit(
         weight_decay=schedule.weight_decay,
     )
     average = {n: p.detach().clone() for n, p in parameters.items()} if schedule.ema else {}
-    checkpoint = folder / "last.safetensors"
-    step = _resume(checkpoint, parameters, average, optimizer) if checkpoint.exists() else 0
+    checkpoint = folder / checkpoints.LAST
+    step = 0
+    if checkpoint.exists():
+        step = checkpoints.resume(checkpoint, parameters, average, optimizer)
+    quiet = quiet or not team.leads
     if not quiet:
         print(f"{title}: {share(modules)}")
+
+    def save() -> None:
+        checkpoints.save(checkpoint, step, parameters, average, optimizer, team.leads)
+
+    def late() -> bool:
+        return seconds is not None and team.any(time.monotonic() - began >= seconds)
+
     first, began = step, time.monotonic()
     recent: list[float] = []
-    with _log(folder, step) as write, _bar(title, quiet) as progress:
+    with _log(folder, step, team.leads) as write, _bar(title, quiet) as progress:
         task = progress.add_task(title, total=schedule.steps, completed=step, note="")
         try:
-            while step < schedule.steps and (seconds is None or time.monotonic() - began < seconds):
-                losses = step_loss(batch(step), torch.Generator().manual_seed(step))
+            while step < schedule.steps and not late():
+                made = batch(step)
+                losses = step_loss(made, torch.Generator().manual_seed(step))
+                values = {k: float(v.detach()) for k, v in losses.items()}
+                _check("loss", values["loss"], title, step, describe(made))
                 losses["loss"].backward()
-                nn.utils.clip_grad_norm_(parameters.values(), schedule.clip)
+                norm = nn.utils.clip_grad_norm_(parameters.values(), schedule.clip)
+                norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+                _check("gradient", float(norm), title, step, describe(made))
                 for group in optimizer.param_groups:
                     group["lr"] = schedule.rate(step)
                 optimizer.step()
@@ -143,19 +169,26 @@ def fit(
                 step += 1
                 if schedule.ema:
                     _average(average, parameters, min(schedule.ema, step / (step + 10)))
-                values = {k: float(v.detach()) for k, v in losses.items()}
                 recent = [*recent[-99:], values["loss"]]
-                if step % 20 == 0 or step == schedule.steps:
+                if step % schedule.log_every == 0 or step == schedule.steps:
                     passed = time.monotonic() - began
                     write(step, passed, values)
                     speed = (step - first) / passed
                     note = f"loss {sum(recent) / len(recent):.4f}, {speed:.1f} steps/s"
                     progress.update(task, completed=step, note=note)
                 if step % schedule.checkpoint_every == 0:
-                    _save(checkpoint, step, parameters, average, optimizer)
+                    save()
         except KeyboardInterrupt:
+            if team.size > 1:  # the others may be at another step: the last checkpoint holds
+                raise
             progress.print(f"{title}: stopped at step {step}; run it again to go on")
-        _save(checkpoint, step, parameters, average, optimizer)
+        except TrainingError:
+            raise
+        except HeliographError:
+            if team.size == 1:
+                save()
+            raise
+        save()
     finished = step >= schedule.steps
     if finished and schedule.ema:
         with torch.no_grad():
@@ -163,24 +196,6 @@ def fit(
                 parameters[name].copy_(value)
     mean = sum(recent) / len(recent) if recent else float("nan")
     return Outcome(step, finished, mean, time.monotonic() - began)
-
-
-def averaged(folder: Path, modules: Mapping[str, nn.Module]) -> int:
-    """Load a run's averaged weights (or its plain ones) into the modules; gives its step.
-
-    Raises ``WeightsError`` where there is no such run or it doesn't fit.
-    """
-    parameters = {
-        f"{n}.{k}": p for n, module in modules.items() for k, p in module.named_parameters()
-    }
-    with _opened(folder / "last.safetensors") as file:
-        keys = set(file.keys())
-        wanted = "ema" if any(k.startswith("ema/") for k in keys) else "parameter"
-        for key in keys:
-            kind, _, name = key.partition("/")
-            if kind == wanted:
-                _copy(file, key, parameters, name, folder)
-        return int(file.get_tensor("step"))
 
 
 def rng(seed: int, step: int) -> random.Random:
@@ -195,66 +210,22 @@ def _average(
     torch._foreach_lerp_(list(average.values()), list(parameters.values()), 1 - decay)
 
 
-def _save(
-    file: Path,
-    step: int,
-    parameters: Mapping[str, nn.Parameter],
-    average: Mapping[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    tensors = {"step": torch.tensor(step)}
-    for name, parameter in parameters.items():
-        tensors[f"parameter/{name}"] = parameter.detach().contiguous()
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = value.contiguous()
-    for name, value in average.items():
-        tensors[f"ema/{name}"] = value.contiguous()
-    temporary = file.with_suffix(".partial")
-    save_file(tensors, temporary)
-    os.replace(temporary, file)  # a kill while writing leaves the checkpoint before it whole
-
-
-def _resume(
-    file: Path,
-    parameters: Mapping[str, nn.Parameter],
-    average: dict[str, Tensor],
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    with _opened(file) as opened:
-        for key in opened.keys():
-            kind, _, name = key.partition("/")
-            if kind == "parameter":
-                _copy(opened, key, parameters, name, file)
-            elif kind == "ema" and average:
-                _copy(opened, key, average, name, file)
-            elif kind != "ema" and name in parameters:  # a moment of the optimizer
-                optimizer.state[parameters[name]][kind] = opened.get_tensor(key)
-        missing = set(parameters) - {k.partition("/")[2] for k in opened.keys()}
-        if missing:
-            raise WeightsError(f"{file} has no {sorted(missing)[0]}: it is of another run.")
-        return int(opened.get_tensor("step"))
+def _check(what: str, value: float, title: str, step: int, batch: str) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"{title}: at step {step} the {what} is {value}; training stopped, and the last "
+            f"checkpoint is kept.{batch and f' The batch: {batch}.'}"
+        )
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[Any]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            yield opened
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{file} can't be read as a training checkpoint: {error}.") from error
-
-
-@torch.no_grad()
-def _copy(file: Any, key: str, into: Mapping[str, Tensor], name: str, where: Path) -> None:
-    value = file.get_tensor(key)
-    if name not in into or into[name].shape != value.shape:
-        raise WeightsError(f"{where} holds a {name} that these parts don't have: another run's?")
-    into[name].copy_(value)
-
-
-@contextmanager
-def _log(folder: Path, step: int) -> Iterator[Callable[[int, float, Mapping[str, float]], None]]:
-    """CSV always, TensorBoard where it is installed."""
+def _log(
+    folder: Path, step: int, leads: bool
+) -> Iterator[Callable[[int, float, Mapping[str, float]], None]]:
+    """CSV always, TensorBoard where it is installed; only by the process that leads."""
+    if not leads:
+        yield lambda step, seconds, values: None
+        return
     try:
         from torch.utils.tensorboard import SummaryWriter
 
@@ -262,6 +233,8 @@ def _log(folder: Path, step: int) -> Iterator[Callable[[int, float, Mapping[str,
     except ImportError:
         board = None
     path = folder / "log.csv"
+    if step:
+        _cut(path, step)
     with path.open("a" if step else "w", newline="") as file:
         writer = csv.writer(file)
 
@@ -279,6 +252,13 @@ def _log(folder: Path, step: int) -> Iterator[Callable[[int, float, Mapping[str,
         finally:
             if board:
                 board.close()
+
+
+def _cut(path: Path, step: int) -> None:
+    """Drop what a run wrote down after its last checkpoint, and half a line that a kill left."""
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    kept = [x for x in lines[1:] if x.endswith("\n") and int(x.partition(",")[0]) <= step]
+    path.write_text("".join([*lines[:1], *kept]))
 
 
 def _bar(title: str, quiet: bool) -> Progress:

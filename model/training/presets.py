@@ -67,9 +67,9 @@ class Batches:
 _SCHEDULES: Mapping[str, Schedule] = {
     "encoders": Schedule(7500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
     "language": Schedule(38_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
-    "encode": Schedule(3500, 1.5e-3, warmup=50, ema=0.99),
-    "decode": Schedule(2600, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
-    "instruct": Schedule(2600, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "encode": Schedule(4500, 1.5e-3, warmup=50, ema=0.99),
+    "decode": Schedule(4200, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "instruct": Schedule(2800, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.07,

@@ -147,7 +147,8 @@ def condition_loss(
             projected = projection.condition(group.hidden, group.embeddings)  # k rows
             aimed = aim(modality, group.captions)
             errors = [
-                F.mse_loss(x, aimed[name].to(x.device)) for name, x in projected.tensors.items()
+                F.mse_loss(x.float(), aimed[name].to(x.device))
+                for name, x in projected.tensors.items()
             ]
             far[modality] = torch.stack(errors).mean()
         return far

@@ -121,7 +121,7 @@ def test_too_little_for_any_is_told_with_what_is_missing() -> None:
     ) as told:
         plan(CORE, Memory(10 * GB))
     assert f"takes {least / GB:.1f} GB of memory" in str(told.value)
-    assert told.value.exit_code == 9
+    assert told.value.exit_code == 10
     with pytest.raises(TooLittleMemory):  # parts in turn have to lie somewhere
         on(24, 8 * GB)
 

@@ -308,6 +308,12 @@ def test_an_array_is_read_whatever_window_it_is_seen_through(
         assert lines[row.origin.line - 1].startswith("  {")
 
 
+def test_an_array_that_is_no_text_from_its_start_is_a_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b"[\x80")
+    assert [type(row) for row in rows.rows(path)] == [BadRow]
+
+
 @settings(deadline=None, max_examples=150)
 @given(data=st.binary(max_size=60) | st.text('[]{},:"\\ \n1tn', max_size=40).map(str.encode))
 def test_no_file_makes_the_reader_break(

@@ -1,0 +1,171 @@
+"""Steps of encoding- and decoding-side alignment, beside a straightforward loop on the same core.
+
+The straightforward loop does what a first version does: batches in the order of the data, padded
+to their longest row; the encoder runs on each picture, and the decoder's text encoder on each
+caption, in each step; the whole sequence runs with gradients. Both see the same samples, once
+each, in one round, and neither takes an optimizer's step.
+
+Each means is also measured alone: packing beside batches by length, and the cut prefix beside the
+full sequence, both with prepared data.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.harness import Figure, Settings, figure, ratio, seconds
+
+if TYPE_CHECKING:
+    from heliograph.model.core import AnyToAny
+    from heliograph.model.data.examples import Example
+
+BATCH = 12
+STEPS = 8
+"""Of a round: with ``BATCH`` samples each, they go through the data once."""
+
+
+def measure(settings: Settings) -> list[Figure]:
+    """Prepare data of the primer's world, and time both stages."""
+    from heliograph.model.data.preparing import prepare
+    from heliograph.model.data.sets import DataSet
+
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for stage, rows in (("encode", _described(folder)), ("decode", _drawn())):
+            data = folder / f"{stage}.json"
+            data.write_text(json.dumps(rows))
+            prepare(settings.weights, folder / "prepared", [DataSet.of(data)])
+            figures += _stage(stage, settings, data, folder / "prepared")
+    return figures
+
+
+def _stage(stage: str, settings: Settings, data: Path, prepared: Path) -> list[Figure]:
+    from heliograph.model.training.alignment.run import opened
+    from heliograph.model.training.alignment.settings import Settings as Run
+
+    ways: dict[str, Callable[[], object]] = {
+        "straightforward": _straightforward(stage, settings, data)
+    }
+    names = {"ours": {}, "by length": {"pack": False, "cut": False}}
+    with ExitStack() as stack:
+        for name, values in names.items():
+            asked: dict[str, Any] = {"batch": BATCH, "at_once": BATCH, "length": 256, **values}
+            run = Run(stage, settings.weights, data, prepared, Path("unused"), **asked)
+            ways[name] = _ours(stack.enter_context(opened(run, "cpu")))
+        taken = seconds(ways, settings.repeats)
+    means = "packed" if stage == "encode" else "prefix cut"
+    title = f"{STEPS} steps of {BATCH}, {stage}"
+    return [
+        ratio(
+            "training", f"{title}: ours / straightforward", taken, "ours", "straightforward", 1.0
+        ),
+        ratio("training", f"{title}: {means} / by length", taken, "ours", "by length"),
+        figure("training", f"{title}: ours", "s", taken["ours"]),
+    ]
+
+
+def _ours(run: Any) -> Callable[[], object]:
+    import torch
+
+    from heliograph.model.training.loop import trainable
+
+    parameters = trainable(run.modules)
+
+    def steps() -> None:
+        for step in range(STEPS):
+            losses = run.steps(run.stream(step), torch.Generator().manual_seed(step))
+            losses["loss"].backward()
+            for parameter in parameters.values():
+                parameter.grad = None
+
+    return steps
+
+
+def _straightforward(stage: str, settings: Settings, data: Path) -> Callable[[], object]:
+    import torch
+
+    from heliograph.model.core import AnyToAny
+    from heliograph.model.data.sets import DataSet, examples
+    from heliograph.model.training import decode, encode
+    from heliograph.model.training.stages import parts
+
+    core = AnyToAny.from_pretrained(settings.weights)
+    (encode if stage == "encode" else decode).choose(core)
+    rows = list(examples(DataSet.of(data)))
+    far_from = _conditions(core)
+
+    def steps() -> None:
+        for step in range(STEPS):
+            batch = core.collate(_samples(core, rows[step * BATCH : (step + 1) * BATCH]))
+            outputs = core(batch)
+            loss = outputs.loss
+            if outputs.stacked:
+                loss = loss + torch.stack(list(far_from(outputs).values())).mean()
+            loss.backward()
+            for module in parts(core).values():
+                module.zero_grad(set_to_none=True)
+
+    return steps
+
+
+def _samples(core: AnyToAny, rows: Sequence[Example]) -> list[Any]:
+    from heliograph.model.batching import TrainingSample
+
+    return [
+        TrainingSample(row.messages, [(f.modality, core.encode(f.load())) for f in row.shown])
+        for row in rows
+    ]
+
+
+def _conditions(core: AnyToAny) -> Callable[[Any], dict[Any, Any]]:
+    """The condition loss with the text encoder in each step: a fresh one keeps nothing."""
+    from heliograph.model.training.stages import condition_loss
+
+    decoders = {m: core.decoder(m) for m in core.makes}
+    return lambda outputs: condition_loss(core, decoders)(outputs)
+
+
+def _described(folder: Path) -> list[dict[str, Any]]:
+    """Pictures with their captions; each fourth is asked about three times."""
+    from heliograph.model.media import write
+    from heliograph.model.primer import scenes
+    from heliograph.model.primer.render import render
+    from heliograph.model.primer.scenes import One, Pair, Several
+
+    chance, rows = random.Random(0), []
+    for number in range(STEPS * BATCH):
+        scene = scenes.sample(chance, chance.choice([One, Pair, Several]))
+        (folder / f"{number}.png").write_bytes(write(render(scene, number)).data)
+        turns = [("<image>\nWhat is this?", scenes.caption(scene))]
+        turns += [("Say it again.", scenes.caption(scene))] * (2 if number % 4 == 0 else 0)
+        rows.append({"input_image": f"{number}.png", "conversations": _talk(turns)})
+    return rows
+
+
+def _drawn() -> list[dict[str, Any]]:
+    """Requests for pictures; each fourth after some talk."""
+    from heliograph.model.primer import scenes
+    from heliograph.model.primer.scenes import One, Pair, Several
+
+    chance, rows = random.Random(1), []
+    for number in range(STEPS * BATCH):
+        caption = scenes.caption(scenes.sample(chance, chance.choice([One, Pair, Several])))
+        turns = [("What can you do?", "I can draw, play and film.")] * (2 if number % 4 == 0 else 0)
+        turns.append((f"Please draw {caption}.", "Here it is: <image>"))
+        rows.append({"image_captions": caption, "conversations": _talk(turns)})
+    return rows
+
+
+def _talk(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    return [
+        {"from": who, "value": text}
+        for asked, answered in turns
+        for who, text in (("human", asked), ("gpt", answered))
+    ]

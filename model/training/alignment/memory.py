@@ -1,0 +1,153 @@
+"""What a run will hold in memory, counted from the headers of the core's files.
+
+Nothing is loaded, so that too little memory is found before minutes are spent on reading weights.
+Counted is what is certain: weights, and for what trains a gradient and Adam's two moments. What
+the forward pass keeps depends on the samples' lengths; ``measure.py`` measures it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from heliograph.model.checkpoint import check_tensors, read_json
+from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
+from heliograph.model.errors import TrainingError, WeightsError
+from heliograph.model.training.alignment.settings import Settings
+
+LORA_TARGETS = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")
+QUANTIZED = 0.55
+"""Bytes of a number in 4 bits, with its share of the scales."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a core's parameters."""
+
+    name: str
+    numbers: int
+    trained: int
+    """How many of them train."""
+    weights: int
+    """Bytes."""
+
+    @property
+    def gradients(self) -> int:
+        """Bytes: float32."""
+        return 4 * self.trained
+
+    @property
+    def moments(self) -> int:
+        """Bytes: Adam's two, float32."""
+        return 8 * self.trained
+
+    @property
+    def bytes(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.moments
+
+
+def parts(settings: Settings) -> list[Part]:
+    """The parts of a core as a run will hold them.
+
+    Raises:
+        WeightsError: files of the core are missing or damaged.
+    """
+    recipe, folder = settings.recipe, settings.core / "language"
+    body = _sizes(folder)
+    lora, adapter = 0, folder / "adapter"
+    if adapter.is_dir():
+        lora = sum(map(math.prod, _sizes(adapter).values()))
+    elif recipe.language and not settings.full:
+        shapes = [shape for name, shape in body.items() if name.endswith(LORA_TARGETS)]
+        lora = settings.rank * sum(map(sum, shapes))
+    numbers = sum(map(math.prod, body.values()))
+    width = 4 if not settings.bf16 or settings.full else 2
+    small = sum(math.prod(shape) for name, shape in body.items() if _quantized(name, shape))
+    small *= settings.qlora
+    weights = int(small * QUANTIZED) + (numbers - small) * width
+    found = [Part("language model", numbers, numbers * settings.full, weights)]
+    if lora and not settings.full:
+        trained = lora * recipe.language
+        found.append(Part("LoRA", lora, trained, lora * 4))
+    if recipe.outputs and not settings.full:
+        rows = _new_rows(settings.core, body)
+        found.append(Part("new rows", rows, rows, rows * 4))
+    projections = _sizes(settings.core, "projections.safetensors")
+    for side, trains in (("inputs", recipe.inputs), ("outputs", recipe.outputs)):
+        shapes = [shape for name, shape in projections.items() if name.startswith(side)]
+        count = sum(map(math.prod, shapes))
+        bytes_ = count * (4 if trains else width)
+        found.append(Part(f"{side[:-1]} projections", count, count * trains, bytes_))
+    return found
+
+
+def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
+    """See that a run fits into the memory that is free.
+
+    Raises:
+        TrainingError: it doesn't.
+        WeightsError: files of the core are missing or damaged.
+    """
+    needed = sum(part.bytes for part in parts(settings))
+    if settings.shard:
+        needed //= processes
+    elif device.type == "cpu":
+        needed *= processes  # they share it
+    room = free(device)
+    if room is not None and needed > room:
+        smaller = [
+            *(["--bf16"] if not settings.bf16 else []),
+            *(["LoRA in place of --full"] if settings.full else []),
+            *(["--shard over more processes"] if not settings.qlora else []),
+        ]
+        raise TrainingError(
+            f"Weights, gradients and moments take {needed / 1e9:.1f} GB, and {room / 1e9:.1f} GB "
+            f"are free on {device}: try {' or '.join(smaller) or 'a smaller core'}."
+        )
+
+
+def free(device: torch.device) -> int | None:
+    """Bytes that can be had on a device, ``None`` where it can't be told."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    values = dict(line.split(":", 1) for line in lines)
+    return int(values["MemAvailable"].split()[0]) * 1024
+
+
+def _quantized(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a tensor is a layer's matrix, and not an embedding or the head."""
+    return len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", "wte"))
+
+
+def _sizes(folder: Path, pattern: str = "*.safetensors") -> dict[str, tuple[int, ...]]:
+    """Shapes of the tensors in a folder's files, by name."""
+    from safetensors import safe_open
+
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise WeightsError(f"The weights are incomplete: {folder} has no {pattern}.")
+    found: dict[str, tuple[int, ...]] = {}
+    for path in files:
+        check_tensors(path)
+        with safe_open(path, framework="pt") as file:
+            found |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    return found
+
+
+def _new_rows(core: Path, body: Mapping[str, tuple[int, ...]]) -> int:
+    config = read_json(core / "config.json")
+    specs = [SignalSpec(m, n) for m, n in config.get("signals", {}).items()]
+    tokens = DIALECTS[config.get("dialect", HELIOGRAPH.name)].tokens(specs)
+    tied = not any(name.endswith("lm_head.weight") for name in body)
+    width = next(shape[1] for name, shape in body.items() if "embed" in name or "wte" in name)
+    return len(tokens) * width * (1 if tied else 2)

@@ -1,0 +1,49 @@
+"""The core that a run leaves: the one that it began with, and what it trained put in place.
+
+What wasn't trained is copied file by file, so it keeps its precision to the last bit, and data
+that was prepared for the first core serves the next stage too.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from heliograph.model.checkpoint import read_tensors
+from heliograph.model.core import AnyToAny
+from heliograph.model.training.alignment.parts import choose, named, stored_precision
+from heliograph.model.training.alignment.settings import Settings
+from heliograph.model.training.checkpoints import averaged
+
+
+def publish(settings: Settings) -> Path:
+    """Write the core of a run's last checkpoint; gives its directory.
+
+    The language model is read once more in the precision of its files, on the processor.
+
+    Raises:
+        WeightsError: files of the core or of the run are missing or damaged.
+    """
+    from safetensors.torch import save_file
+
+    out, partial = settings.out / "core", settings.out / ".core.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.copytree(settings.core, partial, ignore=shutil.ignore_patterns("README.md", "curve.svg"))
+    precision = stored_precision(settings.core / "language")
+    core = AnyToAny.from_pretrained(settings.core, dtype=precision)
+    rows = choose(core, settings)
+    averaged(settings.out, named(core, rows))
+    if rows is not None:
+        rows.write(core.language)
+    if rows is not None or settings.recipe.language:
+        shutil.rmtree(partial / "language")
+        core.language.save_pretrained(partial / "language", precision)
+    path = partial / "projections.safetensors"
+    stored, trained = read_tensors(path), core.state_dict()
+    state = {name: trained[name].to(x.dtype).contiguous() for name, x in stored.items()}
+    path.unlink()
+    save_file(state, path, {"format": "pt"})
+    shutil.rmtree(out, ignore_errors=True)
+    os.replace(partial, out)
+    return out

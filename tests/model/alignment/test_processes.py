@@ -1,0 +1,69 @@
+"""Two processes, started by torchrun, come to the losses and the weights of one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from heliograph.model.training.alignment.run import train
+
+from .conftest import World
+from .test_runs import ROOT, losses
+
+SCRIPT = """
+import sys
+from pathlib import Path
+import torch
+from heliograph.model.training.alignment.run import train
+from heliograph.model.training.alignment.settings import Settings
+
+torch.distributed.init_process_group("gloo")
+core, data, prepared, out = map(Path, sys.argv[1:])
+short = dict(steps=4, batch=6, at_once=2, learning_rate=1e-2, log_every=1, rank=4)
+for stage in ("decode", "instruct"):
+    for kind, shard in (("copied", False), ("divided", True)):
+        run = out / f"{stage}-{kind}"
+        settings = Settings(stage, core, data, prepared, run, **short, shard=shard)
+        train(settings, device="cpu", quiet=True)
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_two_processes_give_the_losses_of_one(world: World, tmp_path: Path) -> None:
+    script = tmp_path / "both.py"
+    script.write_text(SCRIPT)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = (world.core, world.data, world.prepared, tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / ".links"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), *map(str, paths)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    for stage in ("decode", "instruct"):
+        one = tmp_path / f"{stage}-one"
+        train(world.settings(stage, one), device="cpu", quiet=True)
+        wanted = [float(loss) for _, loss in losses(one)]
+        kept = load_file(one / "last.safetensors")
+        for kind in ("copied", "divided"):
+            out = tmp_path / f"{stage}-{kind}"
+            found = [float(loss) for _, loss in losses(out)]
+            assert found == pytest.approx(wanted, rel=1e-4), (stage, kind)
+            state = load_file(out / "last.safetensors")
+            assert set(state) == set(kept)
+            # The gradient of a key's bias is nothing but rounding, which Adam makes large.
+            for name in (n for n in kept if n.startswith("parameter/") and "in_proj_b" not in n):
+                torch.testing.assert_close(state[name], kept[name], rtol=1e-2, atol=1e-3)
+            assert (out / "core" / "README.md").is_file()
+            # One process goes on with what two have begun.
+            longer = world.settings(stage, out)
+            assert train(longer, device="cpu", quiet=True)[0].step == 4
