@@ -19,13 +19,13 @@ def plan(
     directory: Annotated[Path, typer.Argument(help="A core directory, or its id on the hub.")],
     gpu_memory: Annotated[
         float | None,
-        typer.Option(min=0, help="GB of a GPU, there or not; 0 is none. [default: what is free]"),
+        typer.Option(min=0, help="GB of a GPU, there or not; 0 is none. (default: what is free)"),
     ] = None,
     memory: Annotated[
-        float | None, typer.Option(min=0, help="GB besides it. [default: what is free]")
+        float | None, typer.Option(min=0, help="GB besides it. (default: what is free)")
     ] = None,
     context: Annotated[
-        int | None, typer.Option(min=1, help="Tokens that a conversation may take. [default: 8192]")
+        int | None, typer.Option(min=1, help="Tokens that a conversation may take. (default: 8192)")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
@@ -33,7 +33,7 @@ def plan(
 ) -> None:
     """Tell where each part of a core goes: device, precision, memory at rest and at work.
 
-    Nothing is loaded. Exit code 9 where the memory is too little.
+    Nothing is loaded. Exit code 10 where the memory is too little.
     """
     from rich.console import Console
 
