@@ -30,18 +30,18 @@ def stage(
     out: Annotated[Path, typer.Option(help="Folder of the run; the finished core is core/ in it.")],
     core: Annotated[
         Path | None,
-        typer.Option(help="Directory of the core to begin with. [default: the bundled one]"),
+        typer.Option(help="Directory of the core to begin with. (default: the bundled one)"),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Optimizer steps.")] = 1000,
     batch: Annotated[
-        int | None, typer.Option(min=1, help="Samples of a step. [default: the stage's own]")
+        int | None, typer.Option(min=1, help="Samples of a step. (default: the stage's own)")
     ] = None,
     at_once: Annotated[
         int, typer.Option(min=1, help="Samples of a forward pass; gradients are accumulated.")
     ] = 8,
     length: Annotated[int, typer.Option(min=1, help="Cut samples after so many tokens.")] = 2048,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="[default: the stage's own]")
+        float | None, typer.Option(min=0, help="Learning rate. (default: the stage's own)")
     ] = None,
     pack: Annotated[bool, typer.Option(help="Pack short samples into shared rows.")] = True,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
@@ -72,7 +72,7 @@ def stage(
     seed: Annotated[int, typer.Option(help="Of the data's order and of what starts fresh.")] = 0,
     minutes: Annotated[float | None, typer.Option(min=0, help="Stop after so many.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="Such as cuda. [default: the GPU if there is one]")
+        str | None, typer.Option(help="Such as cuda. (default: the GPU if there is one)")
     ] = None,
     licence: Annotated[
         list[str] | None,
