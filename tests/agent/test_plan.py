@@ -51,7 +51,7 @@ def test_too_little_memory_is_one_sentence(
     tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, str(tiny_core_dir), "--gpu-memory", "0", "--memory", "0.5")
-    assert (code, out) == (9, "")
+    assert (code, out) == (10, "")
     assert err.startswith("heliograph: This core takes 1.0 GB of memory where 0.5 GB can be had")
     assert err.count("\n") == 1
 
