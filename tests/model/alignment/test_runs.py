@@ -404,5 +404,5 @@ def test_four_bits_without_their_library_name_the_extra(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    with pytest.raises(MissingExtra, match=r"bitsandbytes.*heliograph\[qlora\]"):
+    with pytest.raises(MissingExtra, match=r"bitsandbytes.*heliograph\[quant\]"):
         train(world.settings("instruct", tmp_path, qlora=True), device="cpu", quiet=True)
