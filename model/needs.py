@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from heliograph.model.activations import alive
-from heliograph.model.checkpoint import read_json
 from heliograph.model.decoders.adapter import DiffusionDecoder
 from heliograph.model.decoders.files import read_settings
 from heliograph.model.decoders.outline import outline
@@ -28,6 +27,7 @@ from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE
+from heliograph.model.shelf import Shelf
 from heliograph.model.sources import Kind, check_safe, core_folder
 
 if TYPE_CHECKING:
@@ -51,16 +51,8 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
         WeightsError: there is no core, or a part is missing, damaged or pickled.
     """
     directory = core_folder(directory)
-    config = read_json(directory / "config.json")
-    try:
-        origins = Origins.from_config(config)
-        encoders = {str(name): tuple(known) for name, known in config["encoders"].items()}
-        decoders = list(config["decoders"])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise WeightsError(
-            f"The weights are damaged: {directory / 'config.json'} lacks or misnames an entry "
-            f"({error})."
-        ) from error
+    shelf = Shelf.from_pretrained(directory)
+    origins = shelf.origins
     projections = headers(directory / "projections.safetensors")
     return (
         _language_in(_folder(origins, directory, LANGUAGE, "language"), directory / LANGUAGE),
@@ -74,11 +66,11 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
                 ),
                 known,
             )
-            for name, known in encoders.items()
+            for name, known in shelf.encoders.items()
         ),
         *(
             _decoder_in(_folder(origins, directory, f"decoders/{modality}", "decoder"), modality)
-            for modality in decoders
+            for modality in shelf.decoders
         ),
     )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.chat import Llm
+from heliograph.agent.cli.chat import Device, Llm
 from heliograph.model.errors import InputError, ToolFailed
 
 
@@ -31,10 +31,7 @@ def ask(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
-    ] = "cpu",
+    device: Device = "cpu",
     llm: Llm = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from heliograph.agent.assistant import Assistant
 
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`.")
+]
 Llm = Annotated[
     str | None,
     typer.Option(
@@ -45,10 +48,7 @@ def chat(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`."),
-    ] = "cpu",
+    device: Device = "cpu",
     llm: Llm = None,
 ) -> None:
     """Talk; /help tells what else can be typed. Ctrl-C stops an answer."""
