@@ -27,7 +27,22 @@ Work = Annotated[
         show_default=False,
     ),
 ]
-PresetName = Annotated[str, typer.Option("--preset", help="Sizes and schedules: primer or tiny.")]
+PresetName = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        help="Sizes and schedules: primer or tiny; or the primer without one of its choices: "
+        "pooled, no-slots, no-captions, published.",
+    ),
+]
+Base = Annotated[
+    Path | None,
+    typer.Option(
+        help="A core of the primer's parts: the stages start from its encoders, language model "
+        "and decoders, not from those of the work folder.",
+        show_default=False,
+    ),
+]
 Minutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes.")]
 Steps = Annotated[
     int | None, typer.Option(min=1, help="Length of the schedule, if not the preset's.")
@@ -73,8 +88,9 @@ def _stage(name: str, text: str) -> None:
         minutes: Minutes = None,
         steps: Steps = None,
         threads: Threads = None,
+        base: Base = None,
     ) -> None:
-        _run(name, work, preset, minutes, steps, threads)
+        _run(name, work, preset, minutes, steps, threads, base)
 
 
 _stage("encode", "Stage 1, encoding-side alignment: only the input projections.")
@@ -90,11 +106,12 @@ def assemble(
     out: Annotated[Path, typer.Option(help="Where the core directory goes.")],
     work: Work = None,
     preset: PresetName = "primer",
+    base: Base = None,
 ) -> None:
     """Put what is trained together: a core directory in half precision."""
     from heliograph.model.training import pipeline
 
-    pipeline.assemble(_folder(work), _settings(preset, None), out)
+    pipeline.assemble(_folder(work), _settings(preset, None, base), out)
     typer.echo(f"The core is in {out}.", err=True)
 
 
@@ -111,12 +128,15 @@ def everything(
         typer.Option(min=0.1, help="Shorten every schedule so that all end within this time."),
     ] = None,
     threads: Threads = None,
+    base: Base = None,
 ) -> None:
-    """Train the parts and the three stages, and put the core together."""
+    """Train the parts and the three stages, and put the core together; with --base only the
+    stages."""
     from heliograph.model.training import pipeline
 
     folder = _folder(work)
-    pipeline.train_all(folder, _settings(preset, threads), out or folder / "core", budget_minutes)
+    settings = _settings(preset, threads, base)
+    pipeline.train_all(folder, settings, out or folder / "core", budget_minutes)
     typer.echo(f"The core is in {out or folder / 'core'}.", err=True)
 
 
@@ -127,17 +147,20 @@ def _run(
     minutes: float | None,
     steps: int | None,
     threads: int | None,
+    base: Path | None = None,
 ) -> None:
     from heliograph.model.training import pipeline
 
-    settings = _settings(preset, threads)
+    settings = _settings(preset, threads, base)
     seconds = None if minutes is None else 60 * minutes
     outcome = pipeline.train(name, _folder(work), settings, seconds=seconds, steps=steps)
     state = "finished" if outcome.finished else "stopped; the same command goes on"
     typer.echo(f"{name}: step {outcome.step}, loss {outcome.loss:.4f}, {state}.", err=True)
 
 
-def _settings(name: str, threads: int | None) -> Preset:
+def _settings(name: str, threads: int | None, base: Path | None = None) -> Preset:
+    from dataclasses import replace
+
     import torch
 
     from heliograph.model.training.presets import preset
@@ -145,7 +168,7 @@ def _settings(name: str, threads: int | None) -> Preset:
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # Adam's moments of rows that are never seen get tiny
-    return preset(name)
+    return replace(preset(name), base=base)
 
 
 def _folder(work: Path | None) -> Path:

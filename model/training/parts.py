@@ -8,9 +8,11 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedTokenizerFast
 
+from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.encoders.pooled import PooledEncoder
+from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.primer.dialogues import texts
 from heliograph.model.tokenizer import train_tokenizer
@@ -54,11 +56,32 @@ def train_encoders(
 
 
 def encoder(work: Path, settings: Preset) -> Encoder:
-    """The encoders as far as they are trained, as the settings read them, ready to be used."""
-    trained, attributes = _encoder(work, settings)
-    averaged(work / "encoders", {"encoder": trained, "attributes": attributes})
+    """The encoders as far as they are trained, or those of the base, as the settings read them,
+    ready to be used."""
+    if settings.base is not None:
+        trained = of_base(settings.base)
+    else:
+        trained, attributes = _encoder(work, settings)
+        averaged(work / "encoders", {"encoder": trained, "attributes": attributes})
     frozen = trained.eval().requires_grad_(False)
     return PooledEncoder(frozen, frozen.config.joint) if settings.projections.pooled else frozen
+
+
+def of_base(directory: Path) -> ImageBind:
+    """The one encoder of a core, whichever way that core reads it.
+
+    Raises:
+        InputError: the core has other encoders than the primer.
+    """
+    core = AnyToAny.from_pretrained(directory)
+    found = [core.shelf.encoder(name, core.device) for name in core.shelf.encoders]
+    inner = [e.encoder if isinstance(e, PooledEncoder) else e for e in found]
+    if len(inner) != 1 or not isinstance(inner[0], ImageBind):
+        raise InputError(
+            f"{directory} isn't a core of the primer's parts; align it with "
+            "`heliograph train stage`."
+        )
+    return inner[0]
 
 
 def train_language(
@@ -80,7 +103,9 @@ def train_language(
 
 
 def language(work: Path, settings: Preset) -> LanguageModel:
-    """The base language model as far as it is trained."""
+    """The base language model as far as it is trained, or the base's own."""
+    if settings.base is not None:
+        return AnyToAny.from_pretrained(settings.base).language.eval()
     trained, recall = _language(work, settings)
     averaged(work / "language", {"language": trained, "recall": recall})
     return trained.eval()

@@ -34,11 +34,14 @@ PROBE = 20.0
 """Seconds of training from which its speed is told."""
 
 
-def conditioners(work: Path) -> dict[Modality, DiffusionDecoder]:
+def conditioners(work: Path, settings: Preset) -> dict[Modality, DiffusionDecoder]:
     """The decoders whose text encoders stage 2 aims at.
 
     The film decoder moves the picture decoder, whose text encoder is also its own.
     """
+    if settings.base is not None:
+        core = AnyToAny.from_pretrained(settings.base)
+        return {m: core.decoder(m) for m in core.makes}
     pictures = decoder_runs.picture_decoder(work)
     return {"image": pictures, "audio": decoder_runs.sound_decoder(work), "video": pictures}
 
@@ -67,7 +70,7 @@ def train_decode(
     work: Path, settings: Preset, schedule: Schedule, seconds: float | None
 ) -> Outcome:
     """Stage 2."""
-    known = conditioners(work)
+    known = conditioners(work, settings)
     core = _core(work, settings, known)
     rows = decode.choose(core)
     return fit(
@@ -85,7 +88,7 @@ def train_instruct(
     work: Path, settings: Preset, schedule: Schedule, seconds: float | None
 ) -> Outcome:
     """Stage 3."""
-    known = conditioners(work)
+    known = conditioners(work, settings)
     core = _core(work, settings, known, "encode", "decode")
     rows = instruct.choose(core, settings.lora_rank)
     return fit(
@@ -114,7 +117,7 @@ def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
     Raises:
         WeightsError: a file is larger than ``LARGEST_FILE``.
     """
-    known = conditioners(work)
+    known = conditioners(work, settings)
     core = _core(work, settings, known, *_trained(work, "encode", "decode"))
     if _trained(work, "instruct"):
         instruct.choose(core, settings.lora_rank)
@@ -125,7 +128,7 @@ def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
         {m: core.inputs[m] for m in core.sees},  # type: ignore[misc]
         {m: core.outputs[m] for m in core.makes},  # type: ignore[misc]
         {"imagebind": parts.encoder(work, settings)},
-        {**known, "video": decoder_runs.film_decoder(work)},
+        known if settings.base else {**known, "video": decoder_runs.film_decoder(work)},
     )
     whole.requires_grad_(False).eval().save_pretrained(directory)
     for file in directory.rglob("*.safetensors"):
@@ -153,7 +156,8 @@ TRAININGS: Mapping[str, Training] = {
     "instruct": train_instruct,
 }
 """Every training by its name, in an order in which they can be run."""
-PARTS = (*decoder_runs.TRAININGS, "encoders", "language")
+STAGES = ("encode", "decode", "instruct")
+PARTS = tuple(name for name in TRAININGS if name not in STAGES)
 """What comes before the three stages."""
 
 
@@ -198,8 +202,8 @@ def train(
     return TRAININGS[name](work, settings, schedule, seconds)
 
 
-def train_all(work: Path, settings: Preset, directory: Path, minutes: float | None = None) -> None:
-    """Every training in its order, then the core directory.
+def train_all(work: Path, settings: Preset, directory: Path, minutes: float | None = None) -> Path:
+    """Every training in its order, or the three stages of a base; then the core directory.
 
     Args:
         work: the work directory; what is finished there isn't done again.
@@ -207,11 +211,15 @@ def train_all(work: Path, settings: Preset, directory: Path, minutes: float | No
         directory: where the core goes.
         minutes: a budget, divided by ``settings.shares``; each schedule is shortened to it.
     """
-    parts.tokenizer(work, settings)
-    for name in TRAININGS:
-        seconds = None if minutes is None else 60 * minutes * settings.shares[name]
+    if settings.base is None:
+        parts.tokenizer(work, settings)
+    names = STAGES if settings.base else TRAININGS.keys()
+    whole = sum(settings.shares[name] for name in names)
+    for name in names:
+        seconds = None if minutes is None else 60 * minutes * settings.shares[name] / whole
         train(name, work, settings, seconds=seconds, fitted=minutes is not None)
     assemble(work, settings, directory)
+    return directory
 
 
 def _core(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.errors import InputError
@@ -108,6 +109,9 @@ class Preset:
     """Weight of what each projected token of a medium should be, in stages 1 and 3."""
     captioned: bool = True
     """The assistant says in words what a signal run is to show, before the run."""
+    base: Path | None = None
+    """A core that ``assemble`` wrote: its encoders, language model and decoders are what the
+    three stages start from, instead of what was trained in the work directory."""
     schedules: Mapping[str, Schedule] = field(default_factory=lambda: _SCHEDULES)
     """By the name of the training; those of the decoders' parts stand beside them
     (``decoder_runs.py``)."""

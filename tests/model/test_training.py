@@ -14,7 +14,7 @@ from heliograph.model.core import AnyToAny
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError
-from heliograph.model.primer import dialogues, scenes
+from heliograph.model.primer import dialogues, scenes, weights_dir
 from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
 from heliograph.model.primer.grammar import grammar
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
@@ -373,6 +373,34 @@ def test_a_training_fits_its_schedule_to_the_time_and_keeps_it(work):
     assert outcome.finished and 0 < outcome.step <= 20
     assert pipeline.train("encoders", work, TINY).step == outcome.step
     assert isinstance(pipeline.parts.encoder(work, TINY), ImageBind)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_the_stages_start_from_a_core_and_change_only_what_they_train(tmp_path, pooled):
+    short = Schedule(2, 1e-2, warmup=1, weight_decay=0.0)
+    sizes = replace(TINY.projections, pooled=pooled)
+    settings = replace(
+        TINY, base=weights_dir(), projections=sizes, schedules=dict.fromkeys(pipeline.STAGES, short)
+    )
+    core = pipeline.train_all(tmp_path, settings, tmp_path / "core")
+    before, after = AnyToAny.from_pretrained(weights_dir()), AnyToAny.from_pretrained(core)
+    assert not (tmp_path / "language").exists()
+    assert after.inputs["image"].config.encoder_tokens == (1 if pooled else 64)
+    for part in (lambda c: c.encoder("image"), lambda c: c.decoder("video").pipeline.unet):
+        ours, theirs = part(after).state_dict().values(), part(before).state_dict().values()
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    ours, theirs = after.language.model.state_dict(), before.language.model.state_dict()
+    assert any(not torch.equal(ours[name], theirs[name]) for name in theirs)
+    if pooled:  # and of such a core another that reads patches can be made
+        assert not isinstance(pipeline.parts.of_base(core), PooledEncoder)
+
+
+def test_a_base_of_other_parts_is_refused(tiny_core_dir, tmp_path):
+    core = AnyToAny.from_pretrained(tiny_core_dir)
+    core.shelf = type(core.shelf).of({}, {})
+    core.save_pretrained(tmp_path / "blind")
+    with pytest.raises(InputError, match="isn't a core of the primer's parts"):
+        pipeline.train("encode", tmp_path, replace(TINY, base=tmp_path / "blind"))
 
 
 def test_a_name_that_is_not_known_is_refused(work):
