@@ -14,16 +14,14 @@ def memory_here(gpu_limit: float | None = None) -> Memory:
     """What is free now.
 
     Args:
-        gpu_limit: in GB; no more of the GPU is taken.
+        gpu_limit: in GB; no more of each GPU is taken.
     """
     import torch
 
-    gpu = None
-    if torch.cuda.is_available():
-        gpu = torch.cuda.mem_get_info()[0]
-        if gpu_limit is not None:
-            gpu = min(gpu, round(gpu_limit * GB))
-    return Memory(cpu_memory(), gpu)
+    free = [torch.cuda.mem_get_info(i)[0] for i in range(torch.cuda.device_count())]
+    if gpu_limit is not None:
+        free = [min(gpu, round(gpu_limit * GB)) for gpu in free]
+    return Memory(cpu_memory(), tuple(free))
 
 
 def cpu_memory() -> int:

@@ -3,13 +3,16 @@
 ``plan`` is a pure function of what the parts need (``needs.py``) and of the memory that there is:
 it takes the first of these arrangements that fits, nothing being loaded before.
 
-    1  everything on the GPU, in 16 bits
-    2  decoders in turn: each lies in the machine's memory and is on the GPU while it is used
+    1  everything on the GPUs, in 16 bits
+    2  decoders in turn: each lies in the machine's memory and is on a GPU while it is used
     3  encoders in turn too
-    4  the language model in int8 (Dettmers et al. 2022, arXiv 2208.07339)
-    5  the language model in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314)
+    4  the language model in int8 (Dettmers et al. 2022, arXiv 2208.07339), then as 1 to 3
+    5  the language model in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314), likewise
     6  part after part computes on the processor: decoders, largest first, encoders, language model;
-       what is left on the GPU is arranged as 1 to 5
+       what is left on the GPUs is arranged as 1 to 5
+
+With several GPUs the language model and its projections are on the one with the most memory, and
+each other part, the largest first, goes where most room is left: no part is split.
 
 On the processor parts are in single precision, or in bfloat16 where that is too large.
 
@@ -23,17 +26,17 @@ weights of a part that takes turns, and what it works with. In bytes, with b for
                  layer's activations over the longest prompt, its mask among them
     others       the numbers that are alive at once during one call (``activations.py``) x b
 
-A tenth of the GPU, at most 2 GB, is left to CUDA's context, its kernels' workspaces and
+A tenth of a GPU, at most 2 GB, is left to CUDA's context, its kernels' workspaces and
 fragmentation. The machine's memory also holds the process itself, and parts on their way to the
 GPU: the language model, which is read before all others, then one at a time.
 
-Not covered: several GPUs; more rows than one at a time.
+Not covered: a part that is larger than each GPU; more rows than one at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -61,14 +64,13 @@ class Memory:
     """What there is, in bytes."""
 
     cpu: int
-    gpu: int | None = None
-    """``None`` where there is no GPU."""
+    gpus: tuple[int, ...] = ()
+    """Of each GPU."""
 
     @property
-    def usable(self) -> int:
-        """Of the GPU's, what a plan may fill."""
-        gpu = self.gpu or 0
-        return gpu - min(int(LEFT_FREE * gpu), LEFT_FREE_AT_MOST)
+    def usable(self) -> tuple[int, ...]:
+        """Of each GPU's, what a plan may fill."""
+        return tuple(gpu - min(int(LEFT_FREE * gpu), LEFT_FREE_AT_MOST) for gpu in self.gpus)
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,11 @@ class Placement:
         """Whether it is brought to its device only when it is to compute."""
         return self.rest != self.device
 
+    @property
+    def visiting(self) -> int:
+        """Bytes that it takes on its device while it computes, and only then."""
+        return self.working + self.weights * self.in_turn
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -140,6 +147,8 @@ class Plan:
 
     placements: tuple[Placement, ...]
     memory: Memory
+    devices: tuple[str, ...]
+    """The GPUs, in torch's words, as the memory lists them."""
     context: int
     """Positions that a conversation may take; longer ones lose their oldest exchanges."""
 
@@ -163,11 +172,9 @@ class Plan:
         return None
 
     @property
-    def gpu_peak(self) -> int:
-        """The most that is on the GPU at once."""
-        on = [p for p in self.placements if p.device != CPU]
-        resting = sum(p.weights for p in on if not p.in_turn)
-        return resting + max((p.working + p.weights * p.in_turn for p in on), default=0)
+    def gpu_peaks(self) -> tuple[int, ...]:
+        """The most that is on each GPU at once."""
+        return tuple(_peak(self.placements, device) for device in self.devices)
 
     @property
     def cpu_peak(self) -> int:
@@ -179,16 +186,15 @@ class Plan:
         later = max((p.weights for p in passing if p.role != "language"), default=0)
         return PROCESS + max(first, resting + max(computing, later))
 
-    @property
-    def busiest(self) -> Placement:
-        """The part at whose work the GPU, or else the machine's memory, is fullest."""
-        on = [p for p in self.placements if p.device != CPU] or list(self.placements)
-        return max(on, key=lambda p: p.working + p.weights * p.in_turn)
+    def busiest(self, device: str) -> Placement | None:
+        """The part at whose work a device is fullest, if any computes there."""
+        on = [p for p in self.placements if p.device == device]
+        return max(on, key=lambda p: p.visiting, default=None)
 
     @property
     def concessions(self) -> tuple[str, ...]:
         """What had to give way, in words."""
-        if self.memory.gpu is None:
+        if not self.memory.gpus:
             half = any(p.precision != "float32" for p in self.placements)
             return ("everything in 16 bits",) if half else ()
         said = [
@@ -231,7 +237,7 @@ def plan(
         half: the 16 bits in which the GPU computes; older ones than NVIDIA's Ampere have no
             ``bfloat16``.
         context: positions that a conversation may take, if the language model has as many.
-        device: the GPU, in torch's words.
+        device: the kind of GPU, in torch's words; several are numbered.
 
     Raises:
         TooLittleMemory: none fits; the message says how much is missing.
@@ -239,7 +245,9 @@ def plan(
     least: tuple[int, Plan] | None = None
     for arrangement in _arrangements(needs, memory, half, context):
         found = _arranged(needs, memory, arrangement, half, context, device)
-        over = max(0, found.gpu_peak - memory.usable) + max(0, found.cpu_peak - memory.cpu)
+        takes = (found.cpu_peak, *found.gpu_peaks)
+        there = (memory.cpu, *memory.usable)
+        over = sum(max(0, peak - size) for peak, size in zip(takes, there, strict=True))
         if not over:
             return found
         if least is None or over < least[0]:
@@ -253,28 +261,23 @@ def _arrangements(
 ) -> Iterator[_Arrangement]:
     """In the order of what they cost."""
     everything = frozenset(need.part for need in needs)
-    if memory.gpu is None:
+    if not memory.gpus:
         yield from (_Arrangement(everything, (), p, p) for p in ("float32", "bfloat16"))
         return
-    levels: list[tuple[tuple[Role, ...], Precision]] = [
-        ((), half),
-        (("decoder",), half),
-        (("decoder", "encoder"), half),
-        (("decoder", "encoder"), "int8"),
-        (("decoder", "encoder"), "4-bit"),
-    ]
-    for off in _moved_off(needs, memory.usable, half, context):
-        kept = levels if "language" not in off else levels[:3]
-        for (turns, language), processor in itertools.product(kept, ("float32", "bfloat16")):
-            if off or processor == "float32":
-                yield _Arrangement(off, turns, language, processor)  # type: ignore[arg-type]
+    turns: tuple[tuple[Role, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))
+    languages: tuple[Precision, ...] = (half, "int8", "4-bit")
+    for off in _moved_off(needs, max(memory.usable), half, context):
+        kept = languages if "language" not in off else languages[:1]
+        processors: tuple[Precision, ...] = ("float32", "bfloat16") if off else ("float32",)
+        for language, taken, processor in itertools.product(kept, turns, processors):
+            yield _Arrangement(off, taken, language, processor)
 
 
 def _moved_off(
     needs: Sequence[Need], usable: int, half: Half, context: int
 ) -> Iterator[frozenset[str]]:
-    """Sets of parts that compute on the processor: first those that can't be on the GPU even
-    alone, then one more each time."""
+    """Sets of parts that compute on the processor: first those that can't be on the largest GPU
+    even alone, then one more each time."""
 
     def alone(need: Need) -> int:
         least: Precision = "4-bit" if need.role == "language" else half
@@ -301,32 +304,51 @@ def _arranged(
     context: int,
     device: str,
 ) -> Plan:
-    placements = []
-    for need in needs:
+    devices = tuple(f"{device}:{i}" for i in range(len(memory.gpus)))
+    devices = devices if len(devices) > 1 else (device,) * len(devices)
+    usable = dict(zip(devices, memory.usable, strict=True))
+    main = max(devices, key=lambda name: usable[name], default=CPU)
+    placements: dict[str, Placement] = {}
+
+    def placed(need: Need, at: str) -> Placement:
         off = need.part in arrangement.off
         precision: Precision = arrangement.processor if off else half
         if need.role == "language" and not off:
             precision = arrangement.language
-        at = CPU if off else device
-        placements.append(
-            Placement(
-                need.part,
-                need.role,
-                precision,
-                CPU if need.role in arrangement.turns else at,
-                at,
-                need.weights(precision),
-                need.working(precision, context),
-            )
-        )
+        rest = CPU if need.role in arrangement.turns else at
+        weights, working = need.weights(precision), need.working(precision, context)
+        return Placement(need.part, need.role, precision, rest, at, weights, working)
+
+    def left(place: Placement) -> int:
+        """What a part's GPU would have left with it."""
+        return usable[place.device] - _peak([*placements.values(), place], place.device)
+
+    for need in sorted(needs, key=lambda n: (n.role in ("decoder", "encoder"), -n.parameters)):
+        if need.part in arrangement.off:
+            found = placed(need, CPU)
+        elif need.role in ("decoder", "encoder"):
+            found = max((placed(need, device) for device in devices), key=left)
+        else:
+            found = placed(need, main)
+        placements[need.part] = found
     own = next((need.positions for need in needs if need.role == "language"), context)
-    return Plan(tuple(placements), memory, min(context, own))
+    inorder = tuple(placements[need.part] for need in needs)
+    return Plan(inorder, memory, devices, min(context, own))
+
+
+def _peak(placements: Iterable[Placement], device: str) -> int:
+    """The most that is on a device at once."""
+    on = [p for p in placements if p.device == device]
+    resting = sum(p.weights for p in on if not p.in_turn)
+    return resting + max((p.visiting for p in on), default=0)
 
 
 def _shortage(found: Plan) -> str:
     memory, said = found.memory, []
-    if found.gpu_peak > memory.usable:
-        said.append(_short("of GPU memory", found.gpu_peak, memory.usable))
+    for device, peak, usable in zip(found.devices, found.gpu_peaks, memory.usable, strict=True):
+        if peak > usable:
+            kind = "of GPU memory" if len(found.devices) == 1 else f"on {device}"
+            said.append(_short(kind, peak, usable))
     if found.cpu_peak > memory.cpu:
         said.append(_short("of memory", found.cpu_peak, memory.cpu))
     return f"This core takes {' and '.join(said)}, even in the smallest form that it has."

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 def plan(
     directory: Annotated[Path, typer.Argument(help="A core directory, or its id on the hub.")],
     gpu_memory: Annotated[
-        float | None,
-        typer.Option(min=0, help="GB of a GPU, there or not; 0 is none. (default: what is free)"),
+        list[float] | None,
+        typer.Option(
+            min=0,
+            help="GB of a GPU, there or not; 0 is none; again for a second. "
+            "(default: what is free)",
+            show_default=False,
+        ),
     ] = None,
     memory: Annotated[
         float | None, typer.Option(min=0, help="GB besides it. (default: what is free)")
@@ -44,12 +49,14 @@ def plan(
 
     with Console(stderr=True).status("reading the parts"):
         needed = needs(directory)
-    gpu = memory_here().gpu if gpu_memory is None else round(gpu_memory * GB) or None
+    gpus = memory_here().gpus
+    if gpu_memory:
+        gpus = tuple(round(gpu * GB) for gpu in gpu_memory if gpu)
     cpu = cpu_memory() if memory is None else round(memory * GB)
-    found = planned(needed, Memory(cpu, gpu), half=half_here(), context=context or CONTEXT)
+    found = planned(needed, Memory(cpu, gpus), half=half_here(), context=context or CONTEXT)
     if as_json:
         sums = {
-            "gpu_peak": found.gpu_peak,
+            "gpu_peaks": found.gpu_peaks,
             "cpu_peak": found.cpu_peak,
             "concessions": found.concessions,
         }
@@ -79,9 +86,12 @@ def show(found: Plan, console: Console) -> None:
     console.print(table)
     memory = found.memory
     told = [f"{in_gb(found.cpu_peak)} of {in_gb(memory.cpu)} of memory at its peak"]
-    if memory.gpu is not None:
-        busiest = f"while {found.busiest.part} computes" if found.gpu_peak else "unused"
-        told.insert(0, f"{in_gb(found.gpu_peak)} of {in_gb(memory.gpu)} of the GPU, {busiest}")
+    gpus = zip(found.devices, found.gpu_peaks, memory.gpus, strict=True)
+    for i, (device, peak, size) in enumerate(gpus):
+        busiest = found.busiest(device)
+        name = "the GPU" if len(found.devices) == 1 else device
+        at = f"while {busiest.part} computes" if busiest else "unused"
+        told.insert(i, f"{in_gb(peak)} of {in_gb(size)} of {name}, {at}")
     console.print("; ".join(told) + ".", highlight=False)
     said = ", ".join(found.concessions) or "none"
     console.print(f"Concessions: {said}. Context: {found.context} tokens.", highlight=False)

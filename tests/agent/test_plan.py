@@ -36,8 +36,19 @@ def test_the_plan_as_a_table_and_as_json(
     code, out, _ = run(capsys, str(tiny_core_dir), *roomy, "--context", "64", "--json")
     told = json.loads(out)
     assert (code, told["context"], told["concessions"]) == (0, 64, [])
-    assert told["memory"] == {"cpu": 16 * GB, "gpu": 8 * GB}
-    assert told["gpu_peak"] > sum(place["weights"] for place in told["placements"])
+    assert told["memory"] == {"cpu": 16 * GB, "gpus": [8 * GB]}
+    assert told["gpu_peaks"][0] > sum(place["weights"] for place in told["placements"])
+
+
+def test_several_gpus_are_told_one_by_one(
+    tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(
+        capsys, str(tiny_core_dir), "--gpu-memory", "2", "--gpu-memory", "2", "--memory", "16"
+    )
+    assert code == 0
+    told = " ".join(out.split())
+    assert "of 2.0 GB of cuda:0, while" in told and "of 2.0 GB of cuda:1, while" in told
 
 
 def test_without_a_gpu_the_processor_is_planned_for(
