@@ -70,7 +70,8 @@ def load_core(settings: Settings) -> Core:
 
 
 def plan_here(settings: Settings) -> Plan:
-    """Where the parts of the settings' core go on this machine.
+    """Where the parts of the settings' core go on this machine; beside a chat model only its
+    decoders go anywhere.
 
     Raises:
         TooLittleMemory: it has too little for them.
@@ -80,8 +81,10 @@ def plan_here(settings: Settings) -> Plan:
     from heliograph.model.needs import needs
     from heliograph.model.plan import plan
 
-    memory = memory_here(settings.gpu_memory)
-    return plan(needs(settings.weights_dir()), memory, half=half_here())
+    needed = needs(settings.weights_dir())
+    if settings.llm is not None:
+        needed = tuple(need for need in needed if need.role == "decoder")
+    return plan(needed, memory_here(settings.gpu_memory), half=half_here())
 
 
 def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
@@ -89,6 +92,7 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
 
     Raises:
         InputError: there is no such model, or it can't be used.
+        TooLittleMemory: this machine has too little for the decoders.
         WeightsError: the directory is missing or damaged.
     """
     import torch
@@ -99,7 +103,10 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
 
     assert settings.llm is not None
     shelf = Shelf.from_pretrained(settings.weights_dir())
-    device = torch.device(settings.device)
+    if settings.device == "auto":
+        shelf.plan, device = plan_here(settings), torch.device("cpu")  # which the plan overrides
+    else:
+        device = torch.device(settings.device)
     return ChatModelCore(
         chat_models.named(settings.llm),
         lambda modality: shelf.decoder(modality, device),

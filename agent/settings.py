@@ -37,7 +37,7 @@ class Settings(BaseModel):
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision in which the core computes, unless ``device`` is ``auto``."""
     gpu_memory: float | None = Field(default=None, gt=0)
-    """GB of the GPU that ``auto`` may fill; ``None`` is all that is free."""
+    """GB of each GPU that ``auto`` may fill; ``None`` is all that is free."""
     llm: str | None = None
     """A LangChain chat model as ``provider:name``, in place of the core's language model: it asks
     for media by tools, and the core's decoders take its words (``condition`` is "caption")."""

@@ -171,15 +171,17 @@ def test_earlier_turns_are_told_in_order() -> None:
     ]
 
 
+@pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_llm_on_the_command_line_draws_with_the_bundled_decoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
     model = Scripted(replies=[("Here:", [("image", '{"caption": "two dogs, blue background"}')])])
     monkeypatch.setattr(chat_models, "named", lambda name: model)
     monkeypatch.setenv("HELIOGRAPH_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("HELIOGRAPH_WEIGHTS", raising=False)
+    options = ["--device", device, "--steps", "1", "--out", str(tmp_path)]
     with pytest.raises(SystemExit) as ended:
-        main(["ask", "Two dogs, please.", "--llm", "a:b", "--steps", "1", "--out", str(tmp_path)])
+        main(["ask", "Two dogs, please.", "--llm", "a:b", *options])
     assert ended.value.code == 0
     drawn = next(tmp_path.glob("*.png"))
     clip = read(Media("image", "image/png", drawn.read_bytes()))
