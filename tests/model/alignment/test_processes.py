@@ -1,4 +1,4 @@
-"""Two processes, started by torchrun, come to the losses and the weights of one."""
+"""Two processes, started by torchrun or accelerate, come to the losses and the weights of one."""
 
 from __future__ import annotations
 
@@ -24,37 +24,56 @@ from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
 torch.distributed.init_process_group("gloo")
-core, data, prepared, out = map(Path, sys.argv[1:])
+core, data, prepared, out = map(Path, sys.argv[1:5])
 short = dict(steps=4, batch=6, at_once=2, learning_rate=1e-2, log_every=1, rank=4)
-for stage in ("decode", "instruct"):
-    for kind, shard in (("copied", False), ("divided", True)):
-        run = out / f"{stage}-{kind}"
-        settings = Settings(stage, core, data, prepared, run, **short, shard=shard)
-        train(settings, device="cpu", quiet=True)
+for run in sys.argv[5:]:
+    stage, kind = run.split("-")
+    shard = kind == "divided"
+    settings = Settings(stage, core, data, prepared, out / run, **short, shard=shard)
+    train(settings, device="cpu", quiet=True)
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_give_the_losses_of_one(world: World, tmp_path: Path) -> None:
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes"]
+ACCELERATE += ["2", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+@pytest.mark.parametrize(
+    ("launcher", "stages", "kinds"),
+    [
+        (TORCHRUN, ("decode", "instruct"), ("copied", "divided")),
+        (ACCELERATE, ("instruct",), ("divided",)),
+    ],
+    ids=["torchrun", "accelerate"],
+)
+def test_two_processes_give_the_losses_of_one(
+    world: World,
+    tmp_path: Path,
+    launcher: list[str],
+    stages: tuple[str, ...],
+    kinds: tuple[str, ...],
+) -> None:
     script = tmp_path / "both.py"
     script.write_text(SCRIPT)
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     paths = (world.core, world.data, world.prepared, tmp_path)
+    runs = [f"{stage}-{kind}" for stage in stages for kind in kinds]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / ".links"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *launch, str(script), *map(str, paths)],
+        [sys.executable, "-m", *launcher, str(script), *map(str, paths), *runs],
         env=environment,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    for stage in ("decode", "instruct"):
+    for stage in stages:
         one = tmp_path / f"{stage}-one"
         train(world.settings(stage, one), device="cpu", quiet=True)
         wanted = [float(loss) for _, loss in losses(one)]
         kept = load_file(one / "last.safetensors")
-        for kind in ("copied", "divided"):
+        for kind in kinds:
             out = tmp_path / f"{stage}-{kind}"
             found = [float(loss) for _, loss in losses(out)]
             assert found == pytest.approx(wanted, rel=1e-4), (stage, kind)
