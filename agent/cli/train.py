@@ -127,6 +127,10 @@ def everything(
         float | None,
         typer.Option(min=0.1, help="Shorten every schedule so that all end within this time."),
     ] = None,
+    share: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1, help="Shorten every schedule to this share of its steps."),
+    ] = None,
     threads: Threads = None,
     base: Base = None,
 ) -> None:
@@ -136,7 +140,7 @@ def everything(
 
     folder = _folder(work)
     settings = _settings(preset, threads, base)
-    pipeline.train_all(folder, settings, out or folder / "core", budget_minutes)
+    pipeline.train_all(folder, settings, out or folder / "core", budget_minutes, share)
     typer.echo(f"The core is in {out or folder / 'core'}.", err=True)
 
 

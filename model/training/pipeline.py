@@ -186,7 +186,7 @@ def train(
     """
     if name not in TRAININGS:
         raise InputError(f"There is no training {name!r}; there are {', '.join(TRAININGS)}.")
-    schedule = {**decoder_runs.SCHEDULES, **settings.schedules}[name]
+    schedule = _schedule(name, settings)
     plan = work / name / "plan.json"
     if steps is None and plan.exists():
         steps = int(json.loads(plan.read_text())["steps"])
@@ -202,7 +202,13 @@ def train(
     return TRAININGS[name](work, settings, schedule, seconds)
 
 
-def train_all(work: Path, settings: Preset, directory: Path, minutes: float | None = None) -> Path:
+def train_all(
+    work: Path,
+    settings: Preset,
+    directory: Path,
+    minutes: float | None = None,
+    share: float | None = None,
+) -> Path:
     """Every training in its order, or the three stages of a base; then the core directory.
 
     Args:
@@ -210,14 +216,21 @@ def train_all(work: Path, settings: Preset, directory: Path, minutes: float | No
         settings: sizes and schedules.
         directory: where the core goes.
         minutes: a budget, divided by ``settings.shares``; each schedule is shortened to it.
+        share: of each schedule's steps, instead of a budget in minutes.
+
+    Raises:
+        InputError: both are given.
     """
+    if minutes is not None and share is not None:
+        raise InputError("Give a budget in minutes or a share of the steps, not both.")
     if settings.base is None:
         parts.tokenizer(work, settings)
     names = STAGES if settings.base else TRAININGS.keys()
     whole = sum(settings.shares[name] for name in names)
     for name in names:
         seconds = None if minutes is None else 60 * minutes * settings.shares[name] / whole
-        train(name, work, settings, seconds=seconds, fitted=minutes is not None)
+        steps = None if share is None else max(1, round(share * _schedule(name, settings).steps))
+        train(name, work, settings, seconds=seconds, steps=steps, fitted=minutes is not None)
     assemble(work, settings, directory)
     return directory
 
@@ -236,6 +249,10 @@ def _core(
     for run in runs:
         averaged(work / run, stages.parts(core))
     return core
+
+
+def _schedule(name: str, settings: Preset) -> Schedule:
+    return {**decoder_runs.SCHEDULES, **settings.schedules}[name]
 
 
 def _trained(work: Path, *runs: str) -> list[str]:

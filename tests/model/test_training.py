@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.core import AnyToAny
@@ -377,14 +378,15 @@ def test_a_training_fits_its_schedule_to_the_time_and_keeps_it(work):
 
 @pytest.mark.parametrize("pooled", [False, True])
 def test_the_stages_start_from_a_core_and_change_only_what_they_train(tmp_path, pooled):
-    short = Schedule(2, 1e-2, warmup=1, weight_decay=0.0)
+    short = Schedule(20, 1e-2, warmup=1, weight_decay=0.0)
     sizes = replace(TINY.projections, pooled=pooled)
     settings = replace(
         TINY, base=weights_dir(), projections=sizes, schedules=dict.fromkeys(pipeline.STAGES, short)
     )
-    core = pipeline.train_all(tmp_path, settings, tmp_path / "core")
+    core = pipeline.train_all(tmp_path, settings, tmp_path / "core", share=0.1)
     before, after = AnyToAny.from_pretrained(weights_dir()), AnyToAny.from_pretrained(core)
     assert not (tmp_path / "language").exists()
+    assert load_file(tmp_path / "instruct" / "last.safetensors")["step"] == 2
     assert after.inputs["image"].config.encoder_tokens == (1 if pooled else 64)
     for part in (lambda c: c.encoder("image"), lambda c: c.decoder("video").pipeline.unet):
         ours, theirs = part(after).state_dict().values(), part(before).state_dict().values()
@@ -406,6 +408,8 @@ def test_a_base_of_other_parts_is_refused(tiny_core_dir, tmp_path):
 def test_a_name_that_is_not_known_is_refused(work):
     with pytest.raises(InputError, match="no training 'paint'"):
         pipeline.train("paint", work, TINY)
+    with pytest.raises(InputError, match="not both"):
+        pipeline.train_all(work, TINY, work / "core", minutes=1, share=0.5)
     with pytest.raises(InputError, match="no preset 'huge'"):
         preset("huge")
 
