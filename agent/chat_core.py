@@ -84,6 +84,11 @@ class ChatModelCore:
                 "take a chat model that can."
             ) from error
 
+    @property
+    def remote(self) -> bool:
+        """Its provider computes; a turn that waits for it holds up no other."""
+        return True
+
     def generate(
         self,
         conversations: Sequence[Sequence[Message]],

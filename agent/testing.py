@@ -50,7 +50,10 @@ class ScriptedCore:
         encoded: SHA-256 of each medium that was encoded.
         decoded: modality and seeds of each batch that was decoded.
         decode_errors: raised by the next decodings, one each, and dropped.
+        remote: whether it stands for a model on another machine.
     """
+
+    remote = False
 
     def __init__(
         self,

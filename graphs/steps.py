@@ -46,6 +46,10 @@ LIMIT_REACHED = "Error: no more tool calls are allowed in this turn."
 class Core(Protocol):
     """What a turn needs of a model; ``heliograph.model.core.AnyToAny`` is one."""
 
+    @property
+    def remote(self) -> bool:
+        """Whether it says messages by waiting for another machine, not by computing here."""
+
     def generate(
         self,
         conversations: Sequence[Sequence[Message]],
@@ -136,8 +140,9 @@ class Steps:
             _Said(state, options.seed, self.store, row, emit) for row, state in enumerate(states)
         ]
 
+        features = computed(self.features.of, self.core, conversations)
+
         def listen() -> None:
-            features = self.features.of(self.core, conversations)
             stream = self.core.generate(
                 conversations, options.generation(), features=features, cancelled=cancelled
             )
@@ -146,7 +151,10 @@ class Steps:
                 if isinstance(event, signals.End) and event.reason == "cancelled":
                     raise Cancelled("The answer was cancelled.")
 
-        computed(listen)
+        if self.core.remote:
+            listen()  # others may compute meanwhile
+        else:
+            computed(listen)
         updates: list[TurnState] = []
         for state, turn in zip(states, turns, strict=True):
             rounds = state["rounds"] + 1

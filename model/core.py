@@ -117,6 +117,11 @@ class AnyToAny(nn.Module):
 
     # --- one turn
 
+    @property
+    def remote(self) -> bool:
+        """No: it computes in this process."""
+        return False
+
     def generate(
         self,
         conversations: Sequence[Sequence[Message]],

@@ -52,3 +52,23 @@ def test_turns_generate_and_decode_in_it(tmp_path: Path) -> None:
     core = Core([Say("image", "a dog")])
     Assistant(Settings(home=tmp_path), core=core).invoke("Draw a dog.")
     assert set(seen) == {computed(threading.get_ident)}
+
+
+def test_a_turn_that_waits_for_another_machine_holds_up_no_other(tmp_path: Path) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    class Slow(ScriptedCore):
+        remote = True
+
+        def generate(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            asked.set()
+            assert answered.wait(20)
+            yield from super().generate(*args, **kwargs)
+
+    assistant = Assistant(Settings(home=tmp_path), core=Slow(["Hello."]))
+    with ThreadPoolExecutor(1) as caller:
+        turn = caller.submit(assistant.invoke, "Hello?")
+        assert asked.wait(20)
+        assert computed(lambda: "meanwhile") == "meanwhile"
+        answered.set()
+        assert turn.result(20).text == "Hello."
