@@ -63,6 +63,8 @@ class AudioConfig:
     """Twice their standard deviation; divided by."""
     drop_path: float = 0.0
     """Stochastic depth of the last block while training."""
+    peak: float | None = None
+    """Each sound is made as loud, by its largest sample; ``None`` leaves it as it is."""
 
     @property
     def patches(self) -> int:
@@ -147,7 +149,9 @@ class ImageBindConfig:
         return cls(
             vision=VisionConfig(192, 6, 3, size=64, patch=8, clips=4, clip_seconds=None),
             # A hop of 19 ms lets two seconds fill the 104 frames exactly.
-            audio=AudioConfig(128, 4, 4, mel_bins=64, frames=104, kernel=8, stride=8, hop_ms=19.0),
+            audio=AudioConfig(
+                128, 4, 4, mel_bins=64, frames=104, kernel=8, stride=8, hop_ms=19.0, peak=0.8
+            ),
             text=TextConfig(128, 4, 4, context=32, vocabulary=vocabulary, start=None, end=end),
             joint=192,
         )

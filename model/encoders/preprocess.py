@@ -22,6 +22,8 @@ from heliograph.model.media import Film, Image, Sound, resampled, sampled
 
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
 PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+SILENCE = 1e-3
+"""A largest sample under which nothing is to be heard: not made louder than from here."""
 WINDOW_MS = 25.0
 LOWEST_HZ = 20.0
 PRE_EMPHASIS = 0.97
@@ -55,6 +57,8 @@ def prepare_sound(sound: Sound, config: AudioConfig) -> Tensor:
     A sound that is shorter than a clip is followed by silence.
     """
     wave = torch.tensor(resampled(sound, config.rate).samples)
+    if config.peak is not None and len(wave):
+        wave = wave * (config.peak / wave.abs().max().clamp(min=SILENCE))
     length = round(config.clip_seconds * config.rate)
     spare = len(wave) - length
     starts = (

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from heliograph.model.encoders.config import AudioConfig, ImageBindConfig, TextC
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.encoders.layers import Attention, Trunk
 from heliograph.model.encoders.pooled import PooledEncoder
-from heliograph.model.encoders.preprocess import log_mel, stack
+from heliograph.model.encoders.preprocess import log_mel, prepare_sound, stack
 from heliograph.model.encoders.published import PublishedImageBind
 from heliograph.model.errors import WeightsError
 from heliograph.model.media import Film, Image, Sound
@@ -309,6 +310,18 @@ def test_log_mel_is_kaldis() -> None:
     ours = log_mel(torch.from_numpy(wave)[None], config)[0]
     assert ours.shape == (128, 98)
     np.testing.assert_allclose(ours.numpy(), expected, atol=2e-3)
+
+
+def test_a_sound_is_read_alike_however_loud_it_is() -> None:
+    heard = sound(2.0)
+    quiet, silent = (Sound(heard.samples * np.float32(x), heard.rate) for x in (0.02, 0))
+    levelled, plain = ImageBindConfig.tiny().audio, ImageBindConfig.huge().audio
+    loud = prepare_sound(heard, levelled)
+    torch.testing.assert_close(prepare_sound(quiet, levelled), loud, atol=1e-3, rtol=0)
+    assert not torch.allclose(prepare_sound(quiet, plain), prepare_sound(heard, plain), atol=0.1)
+    assert torch.equal(
+        prepare_sound(silent, levelled), prepare_sound(silent, replace(levelled, peak=None))
+    )
 
 
 def test_two_seconds_fill_the_spectrogram_of_the_tiny_model() -> None:
