@@ -16,9 +16,17 @@ import torch
 
 from heliograph.model.core import AnyToAny
 from heliograph.model.dialects import DEFAULT_SPECS
-from heliograph.model.encoders import Encoder
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError
-from heliograph.model.finding import Found, Parts, Reader, condition_of, language_of, readers_of
+from heliograph.model.finding import (
+    Found,
+    Parts,
+    Reader,
+    condition_of,
+    language_of,
+    own_reader,
+    readers_of,
+)
 from heliograph.model.language import LanguageModel
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
@@ -57,6 +65,7 @@ def compose(
     language, rows = language_of(found.folder, parts, specs)
     told("reading the encoders")
     readers = readers_of(parts)
+    readers |= own_reader(found, parts, readers)
     told("reading the decoders")
     pipelines = {m: Found(*find(name, "decoder")) for m, name in parts.decoders.items()}
     shapes = {m: condition_of(m, pipelines) for m in pipelines}
@@ -64,7 +73,7 @@ def compose(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = {
-            m: input_projection(parts, reader.encoder, m, language.width)
+            m: input_projection(parts, reader, m, language.width)
             for reader in readers.values()
             for m in reader.modalities
         }
@@ -100,10 +109,12 @@ def compose(
 
 
 def input_projection(
-    parts: Parts, encoder: Encoder, modality: Modality, llm_width: int
+    parts: Parts, reader: Reader, modality: Modality, llm_width: int
 ) -> InputProjection:
-    """A fresh projection from an encoder to a language model."""
-    width, tokens = encoder.width(modality), encoder.tokens(modality)
+    """A fresh projection from an encoder to a language model; none from its own eyes or ears."""
+    width, tokens = reader.encoder.width(modality), reader.encoder.tokens(modality)
+    if reader.frame is not None:
+        return InputProjectionConfig("own", width, tokens, llm_width, frame=reader.frame).build()
     kind = "linear" if parts.pooled else parts.projection
     if kind == "resampler":
         return InputProjectionConfig(
@@ -147,6 +158,7 @@ def _fresh(core: AnyToAny, rows: list[int]) -> dict[str, str]:
         f"{side}.{name}": fingerprint(module.state_dict())
         for side, modules in (("inputs", core.inputs), ("outputs", core.outputs))
         for name, module in modules.items()
+        if any(True for _ in module.parameters())
     }
     if rows:
         embedding = core.language.model.get_input_embeddings().weight
@@ -175,6 +187,8 @@ def _write_parts(
         folder = directory / "encoders" / name
         if reader.found.folder.is_file():
             reader.encoder.save_pretrained(folder)
+        elif copy and reader.frame is not None:  # its language model is copied already
+            OwnSense.from_pretrained(reader.found.folder, "auto").save_pretrained(folder)
         elif copy:
             _copy(reader.found.folder, folder)
     for modality, found in pipelines.items() if copy else ():

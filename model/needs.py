@@ -27,6 +27,7 @@ from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE
+from heliograph.model.senses import text_config
 from heliograph.model.shelf import Shelf
 from heliograph.model.sources import Kind, check_safe, core_folder
 
@@ -153,7 +154,7 @@ def _language_in(folder: Path, own: Path) -> Need:
             config = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-            model = AutoModelForCausalLM.from_config(config)
+            model = AutoModelForCausalLM.from_config(text_config(config, folder))
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         what = " ".join(str(error).split())[:200]
         raise WeightsError(

@@ -19,7 +19,7 @@ from torch import nn
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
-from heliograph.model.errors import TrainingError
+from heliograph.model.errors import InputError, TrainingError
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.card import write_card
 from heliograph.model.training.alignment.parts import check_packing, load, named, shard
@@ -59,6 +59,7 @@ def opened(
         MissingExtra: 4 bits were asked for, and bitsandbytes isn't installed.
     """
     with joined(device) as team:
+        _check_trains(settings)
         memory.check(settings, team.device, team.size)
         core, rows = load(settings, team.device)
         if settings.packs:
@@ -127,6 +128,19 @@ def train(
     directory = publish(settings)
     write_card(settings, directory, parts, facts)
     return outcome, directory
+
+
+def _check_trains(settings: Settings) -> None:
+    """See that there is something to train, before minutes are spent on reading weights.
+
+    Raises:
+        InputError: there isn't.
+    """
+    if not any(part.trained for part in memory.parts(settings)):
+        raise InputError(
+            f"The stage {settings.stage} has nothing to train in this core, which has no input "
+            "projection: what its language model sees or hears by itself needs none."
+        )
 
 
 def _facts(run: Run, outcome: Outcome) -> dict[str, str]:
