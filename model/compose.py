@@ -16,6 +16,7 @@ import torch
 
 from heliograph.model.core import AnyToAny
 from heliograph.model.dialects import DEFAULT_SPECS
+from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError
 from heliograph.model.finding import (
@@ -73,7 +74,7 @@ def compose(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = {
-            m: input_projection(parts, reader, m, language.width)
+            m: _entrance(parts, reader, m, language.width)
             for reader in readers.values()
             for m in reader.modalities
         }
@@ -109,18 +110,24 @@ def compose(
 
 
 def input_projection(
-    parts: Parts, reader: Reader, modality: Modality, llm_width: int
+    parts: Parts, encoder: Encoder, modality: Modality, llm_width: int
 ) -> InputProjection:
-    """A fresh projection from an encoder to a language model; none from its own eyes or ears."""
-    width, tokens = reader.encoder.width(modality), reader.encoder.tokens(modality)
-    if reader.frame is not None:
-        return InputProjectionConfig("own", width, tokens, llm_width, frame=reader.frame).build()
+    """A fresh projection from an encoder to a language model."""
+    width, tokens = encoder.width(modality), encoder.tokens(modality)
     kind = "linear" if parts.pooled else parts.projection
     if kind == "resampler":
         return InputProjectionConfig(
             kind, width, tokens, llm_width, tokens=parts.tokens, heads=_heads(llm_width)
         ).build()
     return InputProjectionConfig(kind, width, tokens, llm_width, hidden=llm_width).build()
+
+
+def _entrance(parts: Parts, reader: Reader, modality: Modality, llm_width: int) -> InputProjection:
+    """What leads from an encoder into the language model: nothing, from its own eyes or ears."""
+    if reader.frame is None:
+        return input_projection(parts, reader.encoder, modality, llm_width)
+    width, tokens = reader.encoder.width(modality), reader.encoder.tokens(modality)
+    return InputProjectionConfig("own", width, tokens, llm_width, frame=reader.frame).build()
 
 
 def _heads(width: int) -> int:

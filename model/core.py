@@ -287,12 +287,20 @@ class AnyToAny(nn.Module):
                 "the core without a plan first."
             )
         directory.mkdir(parents=True, exist_ok=True)
+        self.save_language(directory, dtype)
+        self.shelf.save(directory, dtype, self.device)
+        self.save_projections(directory, dtype)
+
+    def save_language(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the language model to a core's directory: only what its base doesn't have, as long
+        as only rows and adapters make it differ from that.
+
+        ``config.json``, which says whether it lies there, is written by ``save_config``.
+        """
         if not self._save_over_base(directory / LANGUAGE):
             self.language.save_pretrained(directory / LANGUAGE, dtype)
             if self.shelf.origins.referenced(LANGUAGE):  # it has become another model
                 self.shelf.origins = self.shelf.origins.with_copied(LANGUAGE)
-        self.shelf.save(directory, dtype, self.device)
-        self.save_projections(directory, dtype)
 
     def save_projections(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write what is the core's own and no part's: the projections and ``config.json``.
@@ -309,6 +317,10 @@ class AnyToAny(nn.Module):
             for name, tensor in modules.state_dict().items()
         }
         save_file(state, directory / "projections.safetensors", {"format": "pt"})
+        self.save_config(directory)
+
+    def save_config(self, directory: Path) -> None:
+        """Write ``config.json``: which parts there are, where they come from, their sizes."""
         write_json(directory / "config.json", self._config())
 
     @classmethod

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
@@ -135,8 +136,12 @@ def _check_trains(settings: Settings) -> None:
 
     Raises:
         InputError: there isn't.
+        WeightsError: the core's ``config.json`` is missing or damaged.
     """
-    if not any(part.trained for part in memory.parts(settings)):
+    recipe = settings.recipe
+    inputs = read_json(settings.core / "config.json").get("inputs", {}).values()
+    trains = recipe.outputs or recipe.language or any(i["kind"] != "own" for i in inputs)
+    if not trains:
         raise InputError(
             f"The stage {settings.stage} has nothing to train in this core, which has no input "
             "projection: what its language model sees or hears by itself needs none."

@@ -17,6 +17,8 @@ from torch import Tensor
 from heliograph.model.batching import TrainingSample, media_groups
 from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
+from heliograph.model.data.preparing import prepare
+from heliograph.model.data.sets import DataSet
 from heliograph.model.encoders import load_encoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.generation import GenerationOptions
@@ -28,6 +30,8 @@ from heliograph.model.plan import Memory, plan
 from heliograph.model.prompts import build_row
 from heliograph.model.signals import End, SignalReady
 from heliograph.model.testing import assistant, made, user
+from heliograph.model.training.alignment.run import train
+from heliograph.model.training.alignment.settings import Settings
 
 from .sensing import save_llava, save_qwen2_audio
 
@@ -77,6 +81,10 @@ def conversation(name: str) -> list[Message]:
     else:
         one, other = sound(0.4), sound(0.7)
     return [user(one, "what is this?"), assistant("2 dogs"), user(other, "and this?")]
+
+
+def talk(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
 
 
 def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor, Tensor, Tensor]:
@@ -249,6 +257,35 @@ def test_it_is_told_and_planned(copy: bool, composing: Composing, sensing: Path)
     found = plan(list(needed.values()), Memory(8 * 10**9))
     half = AnyToAny.from_pretrained(core_dir, plan=found)
     torch.testing.assert_close(half.encode(picture()), core.encode(picture()))
+
+
+def test_stages_train_what_there_is(composing: Composing, sensing: Path, tmp_path: Path) -> None:
+    """Signals and the language model, in a core that refers to it; the first stage has nothing."""
+    core_dir = composing(language=str(sensing / "llava"), encoders={})
+    (tmp_path / "shown.png").write_bytes(picture().data)
+    rows = [
+        {"input_image": "shown.png", "conversations": talk("<image>\nwhat is this?", "a dog")},
+        {"conversations": talk("draw", "so: <image>"), "image_captions": "a cat"},
+    ]
+    data, prepared = tmp_path / "rows.json", tmp_path / "prepared"
+    data.write_text(json.dumps(rows))
+    prepare(core_dir, prepared, [DataSet.of(data)])
+
+    def settings(stage: str) -> Settings:
+        return Settings(stage, core_dir, data, prepared, tmp_path / stage, steps=2, batch=2, rank=2)
+
+    for stage in ("encode", "llava-align"):
+        with pytest.raises(InputError, match=f"stage {stage} has nothing to train in this core"):
+            train(settings(stage), device="cpu", quiet=True)
+    before = AnyToAny.from_pretrained(core_dir)
+    for stage in ("decode", "llava-instruct"):
+        _, trained = train(settings(stage), device="cpu", quiet=True)
+        assert trained is not None and not (trained / "language" / "model.safetensors").exists()
+        after = AnyToAny.from_pretrained(trained)
+        assert after.language.has_lora == (stage == "llava-instruct")
+        torch.testing.assert_close(after.encode(picture()), before.encode(picture()))
+        states = {part.part: part.state for part in inspect(trained).parts}
+        assert states["inputs.image"] == "frozen" and states["language"] == "aligned"
 
 
 def test_sounds_are_counted_in_sixteen_bits_too(sensing: Path) -> None:
