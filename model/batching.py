@@ -33,7 +33,7 @@ class TrainingSample:
 
 @dataclass(frozen=True, eq=False)
 class MediaGroup:
-    """All media of one modality in a batch; k of them."""
+    """All media of one modality in a batch that are of one length; k of them."""
 
     modality: Modality
     features: Tensor
@@ -231,7 +231,7 @@ def _positions(bins: Sequence[Sequence[Row]], longest: int) -> Tensor:
 def media_groups(
     rows: Sequence[Row], shifts: Sequence[int] | None = None
 ) -> tuple[MediaGroup, ...]:
-    """Gather the media of all rows, modality by modality.
+    """Gather the media of all rows, those of one modality and one length together.
 
     Args:
         rows: laid-out conversations.
@@ -240,8 +240,10 @@ def media_groups(
     shifts = shifts or [0] * len(rows)
     groups: list[MediaGroup] = []
     places = [(index, place) for index, row in enumerate(rows) for place in row.places]
-    for modality in dict.fromkeys(place.modality for _, place in places):
-        ours = [(index, place) for index, place in places if place.modality == modality]
+    kinds = [(place.modality, place.length, len(place.features)) for _, place in places]
+    for kind in dict.fromkeys(kinds):
+        modality = kind[0]
+        ours = [found for found, its in zip(places, kinds, strict=True) if its == kind]
         starts = torch.tensor([place.start + shifts[index] for index, place in ours])
         groups.append(
             MediaGroup(

@@ -17,8 +17,17 @@ import torch
 from heliograph.model.core import AnyToAny
 from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders import Encoder
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError
-from heliograph.model.finding import Found, Parts, Reader, condition_of, language_of, readers_of
+from heliograph.model.finding import (
+    Found,
+    Parts,
+    Reader,
+    condition_of,
+    language_of,
+    own_reader,
+    readers_of,
+)
 from heliograph.model.language import LanguageModel
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
@@ -57,6 +66,7 @@ def compose(
     language, rows = language_of(found.folder, parts, specs)
     told("reading the encoders")
     readers = readers_of(parts)
+    readers |= own_reader(found, parts, readers)
     told("reading the decoders")
     pipelines = {m: Found(*find(name, "decoder")) for m, name in parts.decoders.items()}
     shapes = {m: condition_of(m, pipelines) for m in pipelines}
@@ -64,7 +74,7 @@ def compose(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inputs = {
-            m: input_projection(parts, reader.encoder, m, language.width)
+            m: _entrance(parts, reader, m, language.width)
             for reader in readers.values()
             for m in reader.modalities
         }
@@ -112,6 +122,14 @@ def input_projection(
     return InputProjectionConfig(kind, width, tokens, llm_width, hidden=llm_width).build()
 
 
+def _entrance(parts: Parts, reader: Reader, modality: Modality, llm_width: int) -> InputProjection:
+    """What leads from an encoder into the language model: nothing, from its own eyes or ears."""
+    if reader.frame is None:
+        return input_projection(parts, reader.encoder, modality, llm_width)
+    width, tokens = reader.encoder.width(modality), reader.encoder.tokens(modality)
+    return InputProjectionConfig("own", width, tokens, llm_width, frame=reader.frame).build()
+
+
 def _heads(width: int) -> int:
     """Heads of about 64 channels."""
     return next(heads for heads in range(max(1, width // 64), 0, -1) if width % heads == 0)
@@ -147,6 +165,7 @@ def _fresh(core: AnyToAny, rows: list[int]) -> dict[str, str]:
         f"{side}.{name}": fingerprint(module.state_dict())
         for side, modules in (("inputs", core.inputs), ("outputs", core.outputs))
         for name, module in modules.items()
+        if any(True for _ in module.parameters())
     }
     if rows:
         embedding = core.language.model.get_input_embeddings().weight
@@ -175,6 +194,8 @@ def _write_parts(
         folder = directory / "encoders" / name
         if reader.found.folder.is_file():
             reader.encoder.save_pretrained(folder)
+        elif copy and reader.frame is not None:  # its language model is copied already
+            OwnSense.from_pretrained(reader.found.folder, "auto").save_pretrained(folder)
         elif copy:
             _copy(reader.found.folder, folder)
     for modality, found in pipelines.items() if copy else ():

@@ -43,6 +43,7 @@ from heliograph.model.plan import PROJECTIONS, Plan
 from heliograph.model.pretrained import Quantised, check_quantised
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
 from heliograph.model.referenced import changed_rows
+from heliograph.model.senses import Frame
 from heliograph.model.shelf import NAMES, Shelf, torch_dtype
 from heliograph.model.signals import Event, Signal
 from heliograph.model.sources import core_folder
@@ -74,6 +75,9 @@ class AnyToAny(nn.Module):
         self.language = language
         self.inputs = nn.ModuleDict({str(m): module for m, module in inputs.items()})
         self.outputs = nn.ModuleDict({str(m): module for m, module in outputs.items()})
+        language.frames = {
+            m: Frame(*module.config.frame) for m, module in inputs.items() if module.config.frame
+        }
         self.shelf = Shelf({}, ())
 
     @classmethod
@@ -164,13 +168,14 @@ class AnyToAny(nn.Module):
             InputError: these weights have no eyes or ears for the modality.
             MediaError: the medium can't be decoded.
         """
+        from heliograph.model.encoders import perceived
         from heliograph.model.media import read
 
         encoder = self.encoder(media.modality)
         assert isinstance(encoder, nn.Module)
         prepared = encoder.prepare(read(media)).unsqueeze(0)  # (1, …)
         prepared = prepared.to(next(encoder.parameters()))
-        return encoder.patches(media.modality, prepared)[0].float().cpu()
+        return perceived(encoder, media.modality, prepared)[0].float().cpu()
 
     @torch.no_grad()
     def condition(self, signal: Signal) -> Condition:
@@ -224,7 +229,7 @@ class AnyToAny(nn.Module):
         embeddings = self.language.embed(ids)  # (B, T, W)
         for group in media:
             projection = self.inputs[group.modality]
-            features = group.features.to(next(projection.parameters()))
+            features = group.features.to(next(projection.parameters(), embeddings))
             projected: Tensor = projection(features)  # (k, m, W)
             at = (group.rows.to(ids.device), group.columns.to(ids.device))
             embeddings = embeddings.index_put(at, projected.to(embeddings.dtype))
@@ -236,13 +241,14 @@ class AnyToAny(nn.Module):
         Raises:
             InputError: the modality can't be shown, or the features are another encoder's.
         """
-        projection = self._input(modality)
-        if features != projection.config.encoder_tokens:
+        config = self._input(modality).config
+        shorter = config.kind == "own" and 0 < features <= config.encoder_tokens
+        if not shorter and features != config.encoder_tokens:
             raise InputError(
                 f"Features of {features} tokens were given for {NAMES[modality]}; these "
-                f"weights read {projection.config.encoder_tokens}."
+                f"weights read {config.encoder_tokens}."
             )
-        return projection.config.out_tokens
+        return features if shorter else config.out_tokens
 
     # --- parts that load when they are first used
 
@@ -286,12 +292,20 @@ class AnyToAny(nn.Module):
                 "the core without a plan first."
             )
         directory.mkdir(parents=True, exist_ok=True)
+        self.save_language(directory, dtype)
+        self.shelf.save(directory, dtype, self.device)
+        self.save_projections(directory, dtype)
+
+    def save_language(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the language model to a core's directory: only what its base doesn't have, as long
+        as only rows and adapters make it differ from that.
+
+        ``config.json``, which says whether it lies there, is written by ``save_config``.
+        """
         if not self._save_over_base(directory / LANGUAGE):
             self.language.save_pretrained(directory / LANGUAGE, dtype)
             if self.shelf.origins.referenced(LANGUAGE):  # it has become another model
                 self.shelf.origins = self.shelf.origins.with_copied(LANGUAGE)
-        self.shelf.save(directory, dtype, self.device)
-        self.save_projections(directory, dtype)
 
     def save_projections(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write what is the core's own and no part's: the projections and ``config.json``.
@@ -308,6 +322,10 @@ class AnyToAny(nn.Module):
             for name, tensor in modules.state_dict().items()
         }
         save_file(state, directory / "projections.safetensors", {"format": "pt"})
+        self.save_config(directory)
+
+    def save_config(self, directory: Path) -> None:
+        """Write ``config.json``: which parts there are, where they come from, their sizes."""
         write_json(directory / "config.json", self._config())
 
     @classmethod

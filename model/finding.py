@@ -5,7 +5,7 @@ Nothing is loaded but tokenizers, and the embedding and head of the language mod
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -21,8 +21,9 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.headers import headers
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import MODALITIES, Modality
-from heliograph.model.pretrained import read_tokenizer
+from heliograph.model.pretrained import read_template, read_tokenizer
 from heliograph.model.referenced import outline_language
+from heliograph.model.senses import Frame, sense_in
 from heliograph.model.shelf import NAMES
 from heliograph.model.sources import Source, check_safe, find
 
@@ -35,7 +36,8 @@ class Parts:
 
     language: str
     encoders: Mapping[Modality, str] = field(default_factory=dict)
-    """By what they are to read; one that is named twice is there once."""
+    """By what they are to read; one that is named twice is there once. One that is named takes the
+    place of what the language model has itself."""
     decoders: Mapping[Modality, str] = field(default_factory=dict)
     projection: Projection = "resampler"
     """What leads into the language model; ``linear`` and ``mlp`` keep all patch tokens."""
@@ -69,6 +71,8 @@ class Reader:
     """On the meta device, unless it had to be converted."""
     modalities: tuple[Modality, ...]
     reading: Mapping[str, Any]
+    frame: Frame | None = None
+    """Where it is the language model's own: what stands around what it reads."""
 
 
 def language_of(
@@ -82,10 +86,13 @@ def language_of(
     check_safe(folder)
     tokenizer = read_tokenizer(folder)
     model = outline_language(folder)
+    template = parts.template
+    if sense_in(folder) is not None:
+        template = read_template(folder) or template
     before = len(model.get_input_embeddings().weight)
     known = set(tokenizer.get_vocab().values())
     try:
-        language = LanguageModel(model, tokenizer, specs, template=parts.template)
+        language = LanguageModel(model, tokenizer, specs, template=template)
     except WeightsError as error:
         raise WeightsError(
             f"The tokenizer in {folder} has no chat template, and none was given with --template."
@@ -128,10 +135,27 @@ def readers_of(parts: Parts) -> dict[str, Reader]:
             if modality not in encoder.modalities:
                 raise InputError(f"The encoder {name} doesn't read {NAMES[modality]}.")
         label = "imagebind" if found.folder.is_file() else _label(found)
-        while label in readers:
-            label += "-2"
-        readers[label] = Reader(found, encoder, modalities, reading)
+        readers[_free(label, readers)] = Reader(found, encoder, modalities, reading)
     return readers
+
+
+def own_reader(language: Found, parts: Parts, readers: Mapping[str, Reader]) -> dict[str, Reader]:
+    """What the language model sees or hears with itself, under a name that is free.
+
+    Args:
+        language: the language model.
+        parts: whose encoders take its place where they read the same.
+        readers: those encoders.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    sense = sense_in(language.folder)
+    if sense is None or sense.modality in parts.encoders:
+        return {}
+    encoder = outline_encoder(language.folder)
+    reader = Reader(language, encoder, (sense.modality,), {}, sense.frame)
+    return {_free(_label(language), readers): reader}
 
 
 def _converted(file: Path, pooled: bool) -> Encoder:
@@ -149,6 +173,12 @@ def _pooled_reading(encoder: Encoder) -> dict[str, Any]:
     if isinstance(encoder, ImageBind):
         return {"scaled": False, "pooled": encoder.config.joint}
     return {"pooled": encoder.width(encoder.modalities[0])}
+
+
+def _free(label: str, taken: Container[str]) -> str:
+    while label in taken:
+        label += "-2"
+    return label
 
 
 def _label(found: Found) -> str:

@@ -20,6 +20,8 @@ class Header:
     """One tensor."""
 
     file: Path
+    name: str
+    """In the file."""
     shape: tuple[int, ...]
     dtype: str
     """In safetensors' words, such as ``F16``."""
@@ -45,16 +47,16 @@ def headers(folder: Path) -> dict[str, Header]:
             entries = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         entries.pop("__metadata__", None)
         for name, entry in entries.items():
-            found[name] = Header(path, tuple(entry["shape"]), entry["dtype"])
+            found[name] = Header(path, name, tuple(entry["shape"]), entry["dtype"])
     return found
 
 
-def read(header: Header, name: str) -> Tensor:
+def read(header: Header) -> Tensor:
     """One tensor of a file."""
     from safetensors import safe_open
 
     with safe_open(header.file, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(name)
+        tensor: Tensor = file.get_tensor(header.name)
         return tensor
 
 

@@ -14,12 +14,14 @@ from heliograph.model.core import FORMAT
 from heliograph.model.decoders.outline import outline_decoder
 from heliograph.model.dialects import DIALECTS, SignalSpec
 from heliograph.model.encoders import outline_encoder
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import Header, headers
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.pretrained import read_tokenizer
 from heliograph.model.referenced import ROWS_FILE, outline_language
+from heliograph.model.senses import language_headers, sense_headers, sense_in
 from heliograph.model.sources import Kind, core_folder
 
 State: TypeAlias = Literal["frozen", "fresh", "fresh rows", "aligned", "missing"]
@@ -128,10 +130,12 @@ class _Look:
 
         def read(folder: Path) -> Part:
             config = read_json(folder / "config.json")
-            found = headers(folder)
+            found = language_headers(folder)
             added = headers(own / ROWS_FILE) if self._origins.referenced(LANGUAGE) else {}
             adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
             kind = (config.get("architectures") or [config.get("model_type")])[0]
+            if sense_in(folder) is not None:  # what is left out of a file is its class's default
+                config = outline_language(folder).config.to_dict()
             width, depth = config.get("hidden_size"), config.get("num_hidden_layers")
             words = [f"width {width}, {depth} layers"]
             if added:
@@ -163,10 +167,11 @@ class _Look:
         def read(folder: Path) -> Part:
             encoder = outline_encoder(folder, self._origins.reading.get(name))
             model = getattr(encoder, "model", getattr(encoder, "encoder", encoder))
+            found = headers(folder)
+            if isinstance(encoder, OwnSense):  # it may lie beside its language model
+                model, found = encoder.tower, sense_headers(folder)
             shape = ", ".join(f"{m} to {encoder.tokens(m)}x{encoder.width(m)}" for m in modalities)
-            return self._part(
-                f"encoders/{name}", type(model).__name__, shape, "frozen", headers(folder)
-            )
+            return self._part(f"encoders/{name}", type(model).__name__, shape, "frozen", found)
 
         return self._read(f"encoders/{name}", "encoder", read)
 
@@ -203,9 +208,11 @@ class _Look:
                 } | extra
                 shape = f"{sizes['signal_tokens']}x{sizes['llm_width']} to {in_words(shapes)}"
             name = f"{side}.{modality}"
-            fresh = self._fresh(name, own)
             kept = {n: h for n, h in found.items() if n.startswith(prefix)}
-            parts.append(self._part(name, kind, shape, "fresh" if fresh else "aligned", kept))
+            trained: State = "fresh" if self._fresh(name, own) else "aligned"
+            if kind == "own":
+                kind, trained = "its own", "frozen"
+            parts.append(self._part(name, kind, shape, trained, kept))
         return parts
 
     def _fresh(self, name: str, tensors: Mapping[str, Any]) -> bool:

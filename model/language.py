@@ -30,10 +30,12 @@ from heliograph.model.dialects import (
     SignalTable,
 )
 from heliograph.model.errors import WeightsError
+from heliograph.model.parts import Modality
 from heliograph.model.pretrained import Quantised, read_generation, read_model, read_tokenizer
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE, restore_rows, write_rows
 from heliograph.model.scaffold import scaffold
+from heliograph.model.senses import Frame
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -65,6 +67,8 @@ class LanguageModel(nn.Module):
             specs: the length of each modality's signal run.
             template: a chat template for a tokenizer that has none; one that it has wins.
 
+        ``frames`` say what stands around media of a modality that the model was trained to read.
+
         Raises:
             WeightsError: there is no chat template.
         """
@@ -76,6 +80,7 @@ class LanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.dialect = dialect
         self.bound: int | None = None
+        self.frames: Mapping[Modality, Frame] = {}
         self._extend(dialect.tokens(specs))
         self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs))
         self._scaffolds: dict[tuple[object, ...], list[list[int]]] = {}
@@ -143,6 +148,11 @@ class LanguageModel(nn.Module):
         ids: list[int] = self.tokenizer(
             clean, add_special_tokens=False, split_special_tokens=True, verbose=False
         ).input_ids
+        return ids
+
+    def encode_marks(self, text: str) -> list[int]:
+        """Encode text whose special tokens are meant as such: never what somebody wrote."""
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
         return ids
 
     def decode(self, ids: list[int]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
+from heliograph.model.senses import CAUSAL, sense_in, text_config
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,20 @@ def read_tokenizer(directory: Path) -> Any:
         return AutoTokenizer.from_pretrained(directory, local_files_only=True)
 
 
+def read_template(directory: Path) -> str | None:
+    """The chat template of a processor, which may have one where its tokenizer has none.
+
+    Raises:
+        WeightsError: the processor is missing or damaged.
+    """
+    from transformers import AutoProcessor
+
+    with _loading(directory, "processor"):
+        processor = AutoProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
+    template: str | None = processor.chat_template
+    return template
+
+
 def check_quantised() -> None:
     """Check that models can be quantised.
 
@@ -54,7 +69,7 @@ def read_model(
     quantised: Quantised | None = None,
     device: str | torch.device = "cpu",
 ) -> PreTrainedModel:
-    """The causal LM in a folder of transformers.
+    """The causal LM in a folder of transformers, which may see or hear besides (``senses.py``).
 
     Args:
         directory: where it lies.
@@ -66,13 +81,17 @@ def read_model(
         MissingExtra: it is to be quantised, and what does it isn't installed.
         WeightsError: a file is missing, damaged, or doesn't fit the configuration.
     """
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
     more: dict[str, Any] = {}
     if quantised is not None:
         check_quantised()
         more = {"quantization_config": _quantisation(quantised, dtype), "device_map": {"": device}}
+    sees = sense_in(directory) is not None
     with _loading(directory, "language model"):
+        if sees:
+            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            more |= {"config": text_config(config, directory), "key_mapping": dict(CAUSAL)}
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             directory, dtype=dtype, local_files_only=True, output_loading_info=True, **more
         )
@@ -80,6 +99,8 @@ def read_model(
     if info["missing_keys"]:
         missing = min(info["missing_keys"])
         raise WeightsError(f"The language model in {directory} lacks the weights {missing}.")
+    if sees:  # transformers would go back to the checkpoint's names when it saves
+        del model._weight_conversions
     return cast("PreTrainedModel", model)
 
 
@@ -113,6 +134,8 @@ def _loading(directory: Path, what: str) -> Iterator[None]:
     try:
         with quiet():
             yield
+    except WeightsError:
+        raise
     except Exception as error:  # transformers and tokenizers raise bare exceptions
         raise WeightsError(
             f"The {what} in {directory} can't be loaded: its files don't fit each other "

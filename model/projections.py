@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from heliograph.model.conditions import SEQUENCE, Condition, Shapes
 from heliograph.model.errors import WeightsError
 
-InputKind: TypeAlias = Literal["linear", "mlp", "resampler", "grouping"]
+InputKind: TypeAlias = Literal["linear", "mlp", "resampler", "grouping", "own"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class InputProjectionConfig:
     """Sizes of the input projection of one modality."""
 
     kind: InputKind
-    """``linear`` and ``mlp`` keep the number of tokens, the others reduce it."""
+    """``linear``, ``mlp`` and ``own`` keep the number of tokens, the others reduce it; ``own`` has
+    no weights, since what comes in are embeddings of the language model already."""
     encoder_width: int
     encoder_tokens: int
     llm_width: int
@@ -43,10 +44,13 @@ class InputProjectionConfig:
     """Inner width of the MLP or of the grouping, or of the resampler's feed-forward halves."""
     stages: Sequence[tuple[int, int, int]] = ()
     """Blocks, group tokens and groups of each stage of the grouping; 0 of both in its last."""
+    frame: Sequence[str] = ()
+    """What stood around a medium when the language model was trained (``senses.Frame``); of
+    ``own``."""
 
     @property
     def out_tokens(self) -> int:
-        """Embeddings that one medium takes in the language model's context."""
+        """Embeddings that one medium takes in the language model's context, at most."""
         return self.tokens if self.kind in ("resampler", "grouping") else self.encoder_tokens
 
     def build(self) -> InputProjection:
@@ -57,6 +61,8 @@ class InputProjectionConfig:
             return MLPProjection(self)
         if self.kind == "resampler":
             return Resampler(self)
+        if self.kind == "own":
+            return OwnEmbeddings(self)
         if self.kind == "grouping":
             from heliograph.model.grouping import GroupingProjection
 
@@ -65,11 +71,30 @@ class InputProjectionConfig:
 
 
 class InputProjection(nn.Module):
-    """Base of the three kinds: patch tokens (B, n, W) -> embeddings (B, m, W_llm)."""
+    """Base of all kinds: patch tokens (B, n, W) -> embeddings (B, m, W_llm)."""
 
     def __init__(self, config: InputProjectionConfig) -> None:
         super().__init__()
         self.config = config
+
+
+class OwnEmbeddings(InputProjection):
+    """Nothing: the language model's own eyes or ears gave what it reads.
+
+    Raises:
+        WeightsError: the encoder's width is another.
+    """
+
+    def __init__(self, config: InputProjectionConfig) -> None:
+        super().__init__(config)
+        if config.encoder_width != config.llm_width:
+            raise WeightsError(
+                f"Eyes or ears of width {config.encoder_width} aren't those of a language model of "
+                f"width {config.llm_width}."
+            )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens
 
 
 class LinearProjection(InputProjection):

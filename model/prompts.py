@@ -1,6 +1,7 @@
 """Conversations as rows of ids: what the language model reads, and what it learns.
 
-    a user's medium         <Img> one place for each projected token </Img>
+    a user's medium         <Img> one place for each projected token </Img>, or in the frame that
+                            the language model was trained with, where it sees or hears itself
     an assistant's medium   its span: <|image|> caption [IMG0] … [IMG3]
     a tool call             <|call|>{…}<|/call|>, its result as a message of role "tool"
 
@@ -90,13 +91,16 @@ def build_row(
             match part:
                 case Text():
                     text = _beside(parts, index) if language.dialect.swallows else part.text
-                    row.add(language.encode_text(text), speaks)
+                    tail = "" if speaks else _tail(language, parts[:index])
+                    row.add(language.encode_text(tail + text), speaks)
                 case ToolCall():
                     _add_call(row, language, part, speaks)
                 case Media() if speaks:
                     _add_span(row, language, part, captioned)
                 case Media():
                     _add_medium(row, language, part, look(part), length)
+                    if not isinstance(next(iter(parts[index + 1 :]), None), Text):
+                        row.add(language.encode_text(_tail(language, parts[: index + 1])), False)
         # The answer's end is part of the answer; the next speaker's marker isn't.
         end = language.end_length(after)
         row.add(after[:end], speaks)
@@ -135,6 +139,14 @@ def _beside(parts: list[Part], index: int) -> str:
     return text
 
 
+def _tail(language: LanguageModel, before: list[Part]) -> str:
+    """What goes on after a medium, as one text with the words that follow."""
+    match before[-1:]:
+        case [Media() as media] if media.modality in language.frames:
+            return language.frames[media.modality].tail
+    return ""
+
+
 def _tool_turns(results: list[str]) -> list[tuple[str, list[Part]]]:
     return [("tool", [Text(result)]) for result in results]
 
@@ -164,11 +176,18 @@ def _add_medium(
     length: Callable[[Modality, int], int],
 ) -> None:
     count = length(media.modality, features.shape[0])
-    row.add(_present(language.table.media_open), False)
+    frame = language.frames.get(media.modality)
+    if frame is None:
+        before, after = _present(language.table.media_open), _present(language.table.media_close)
+    else:
+        number = 1 + sum(place.modality == media.modality for place in row.places)
+        before = language.encode_marks(frame.opening.format(number))
+        after = language.encode_marks(frame.closing)
+    row.add(before, False)
     caption = media.caption or ""
     row.places.append(Place(len(row.ids), count, media.modality, features, caption))
     row.add([language.pad] * count, False)
-    row.add(_present(language.table.media_close), False)
+    row.add(after, False)
 
 
 def _present(token: int | None) -> list[int]:

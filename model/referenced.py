@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from heliograph.model.checkpoint import read_tensors
 from heliograph.model.errors import WeightsError
-from heliograph.model.headers import Header, check_shapes, headers, read
+from heliograph.model.headers import check_shapes, headers, read
 from heliograph.model.pretrained import read_model
 from heliograph.model.quiet import quiet
+from heliograph.model.senses import language_headers, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,19 +31,21 @@ def outline_language(folder: Path) -> PreTrainedModel:
 
     So rows are added to a model of any size without reading it. Where the names in its files
     aren't those of its class, as with checkpoints of older releases of transformers, it is read
-    as a whole.
+    as a whole. Of a model that sees or hears by itself (``senses.py``) it is the language model
+    alone.
 
     Raises:
         WeightsError: a file is missing, damaged, pickled or doesn't fit.
     """
     from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-    found = headers(folder)
+    headers(folder)
     try:
         with quiet():
             config = AutoConfig.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
+            config = text_config(config, folder)
             with torch.device("meta"):
                 model: Any = AutoModelForCausalLM.from_config(config)
             if (folder / "generation_config.json").is_file():
@@ -52,14 +55,15 @@ def outline_language(folder: Path) -> PreTrainedModel:
         raise WeightsError(
             f"{folder} is no causal language model of transformers: {what}"
         ) from error
+    found = language_headers(folder)
     check_shapes(found, model, folder)
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     tied = head.weight is embedding.weight
     if set(names.values()) - set(found):
         return read_model(folder, "auto")
-    embedding.weight = _parameter(found, names[id(embedding.weight)])
-    head.weight = embedding.weight if tied else _parameter(found, names[id(head.weight)])
+    embedding.weight = nn.Parameter(read(found[names[id(embedding.weight)]]))
+    head.weight = embedding.weight if tied else nn.Parameter(read(found[names[id(head.weight)]]))
     whole: PreTrainedModel = model.eval()
     return whole
 
@@ -112,7 +116,7 @@ def changed_rows(model: PreTrainedModel, base: Path) -> list[int] | None:
     Adapters are passed over. Where the names in the base's files are others, it is taken for
     different.
     """
-    found = headers(base)
+    found = language_headers(base)
     embedding, head = _weights(model)
     rows: set[int] = set()
     for name, tensor in model.state_dict().items():
@@ -123,7 +127,7 @@ def changed_rows(model: PreTrainedModel, base: Path) -> list[int] | None:
             if tensor.data_ptr() == embedding.data_ptr():  # a tied head is stored once
                 continue
             return None
-        stored = read(found[name], name).to(tensor.dtype)
+        stored = read(found[name]).to(tensor.dtype)
         if tensor.data_ptr() in (embedding.data_ptr(), head.data_ptr()):
             own = tensor[: len(stored)].cpu()
             differs = (own != stored).any(dim=1).nonzero().flatten().tolist()
@@ -137,7 +141,3 @@ def _weights(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     embedding: Any = model.get_input_embeddings()
     head: Any = model.get_output_embeddings()
     return embedding.weight, head.weight
-
-
-def _parameter(found: dict[str, Header], name: str) -> nn.Parameter:
-    return nn.Parameter(read(found[name], name))

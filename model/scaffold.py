@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from heliograph.model.errors import WeightsError
 
@@ -48,11 +48,13 @@ def scaffold(
 def _rendered(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], reply: bool) -> list[str]:
     from jinja2 import TemplateError
 
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": role, "content": f"\ue000{index}\ue001"} for index, role in enumerate(roles)
     ]
     trouble = "leaves messages out or reorders them"
-    for laid_out in (messages, _in_two_voices(messages)):
+    voices = (messages, _in_two_voices(messages))
+    # Templates of models that see or hear may want the parts of a message one by one.
+    for laid_out in (*voices, *map(_in_parts, voices)):
         try:
             text = tokenizer.apply_chat_template(
                 laid_out, tokenize=False, add_generation_prompt=reply
@@ -60,15 +62,17 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], reply: b
         except TemplateError as error:
             trouble = f"refuses a conversation of {', '.join(roles)} ({error})"
             continue
+        except TypeError:  # of text and a list
+            continue
         pieces = _SLOT.split(str(text))  # scaffold, index, scaffold, index, …, scaffold
         if pieces[1::2] == [str(index) for index in range(len(roles))]:
             return pieces[0::2]
     raise WeightsError(f"The chat template {trouble}.")
 
 
-def _in_two_voices(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def _in_two_voices(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same messages as turns of a user and an assistant, those of one side joined."""
-    turns: list[dict[str, str]] = []
+    turns: list[dict[str, Any]] = []
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
         if turns and turns[-1]["role"] == role:
@@ -76,6 +80,11 @@ def _in_two_voices(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
         else:
             turns.append({"role": role, "content": message["content"]})
     return turns
+
+
+def _in_parts(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same messages, the content of each a list of its only part."""
+    return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
 
 
 def _encode(

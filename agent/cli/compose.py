@@ -20,7 +20,10 @@ PLACE = "a folder, or an id of the Hugging Face Hub (owner/name or owner/name@re
 def compose(
     out: Annotated[Path, typer.Option(help="The core's directory, new or empty.")],
     language: Annotated[
-        str | None, typer.Option(metavar="PLACE", help=f"A causal language model: {PLACE}.")
+        str | None,
+        typer.Option(
+            metavar="PLACE", help=f"A causal language model, with eyes or ears or without: {PLACE}."
+        ),
     ] = None,
     encoder: Annotated[
         list[str] | None,

@@ -28,6 +28,7 @@ from heliograph.model.data.prepared import (
 )
 from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.data.store import ShardWriter, writing
+from heliograph.model.encoders import perceived
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import DataError, MediaError
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
@@ -186,10 +187,10 @@ class _Preparing:
             return
         encoder = self._shelf.encoder_for(modality, self._device)
         clips = stack([clip for clip, _ in waiting.values()]).to(self._device)
-        tokens = encoder.patches(modality, clips).float().cpu()  # (B, n, We)
-        for (key, (_, origin)), row in zip(waiting.items(), tokens, strict=True):
+        rows = perceived(encoder, modality, clips)  # (n, We) each
+        for (key, (_, origin)), row in zip(waiting.items(), rows, strict=True):
             try:
-                self._features[modality].add(key, {TOKENS: self._stored(row)})
+                self._features[modality].add(key, {TOKENS: self._stored(row.float().cpu())})
                 self.progress.media += 1
             except DataError as error:
                 self.progress.bad += 1

@@ -37,7 +37,10 @@ class Encoder(Protocol):
         ...
 
     def tokens(self, modality: Modality) -> int:
-        """Number of patch tokens of one medium, the same for every medium of a modality."""
+        """Number of patch tokens of one medium, the same for every medium of a modality.
+
+        The most of one, where ``perceived`` gives less of a shorter medium.
+        """
         ...
 
     def prepare(self, clip: Clip) -> Tensor:
@@ -60,6 +63,25 @@ class Encoder(Protocol):
         ...
 
 
+def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
+    """What the language model is to read of each prepared clip, (n, W).
+
+    n is ``tokens``, but for sounds that are read by the language model's own ears: there it goes
+    with their length.
+
+    Args:
+        encoder: that reads the modality.
+        modality: of the clips.
+        x: a batch of them, as ``patches`` takes it.
+    """
+    from heliograph.model.encoders.own import OwnSense
+
+    tokens = encoder.patches(modality, x)  # (B, tokens, W)
+    if not isinstance(encoder, OwnSense):
+        return list(tokens)
+    return [row[:n] for row, n in zip(tokens, encoder.lengths(x), strict=True)]
+
+
 def load_encoder(
     directory: Path,
     reading: Mapping[str, Any] | None = None,
@@ -68,7 +90,8 @@ def load_encoder(
     """Load the encoder in ``directory``, whichever kind its ``config.json`` names.
 
     ``"kind": "imagebind"`` is ours, read as published where ``"scaled"`` is said; a
-    ``config.json`` with a ``model_type`` is a checkpoint of transformers, ours or anybody's.
+    ``config.json`` with a ``model_type`` is a checkpoint of transformers, ours or anybody's; of a
+    language model that sees or hears by itself (``senses.py``) tower and projector are taken.
     With ``"pooled"``, the width of its vectors, one of them is read for each medium
     (``PooledEncoder``).
 
@@ -125,6 +148,13 @@ def _encoder(
             encoder = kind.from_pretrained(directory, **loading)
         if isinstance(encoder, PublishedImageBind):
             encoder.scaled = bool(config["scaled"])
+    elif _sees_itself(config):
+        from heliograph.model.encoders.own import OwnSense
+
+        if loading is None:
+            encoder = OwnSense.outline(directory)
+        else:
+            encoder = OwnSense.from_pretrained(directory, **loading)
     elif "model_type" in config:
         from heliograph.model.encoders.transformers import TransformersEncoder
 
@@ -144,3 +174,9 @@ def _encoder(
     from heliograph.model.encoders.pooled import PooledEncoder
 
     return PooledEncoder(encoder, config["pooled"])
+
+
+def _sees_itself(config: Mapping[str, Any]) -> bool:
+    from heliograph.model.senses import SENSES
+
+    return config.get("model_type") in SENSES

@@ -134,7 +134,7 @@ class TransformersEncoder(nn.Module):
         """
         from transformers import AutoModel
 
-        with _loading(directory):
+        with loading(directory):
             model, report = AutoModel.from_pretrained(
                 directory,
                 dtype=dtype,
@@ -161,7 +161,7 @@ class TransformersEncoder(nn.Module):
         """
         from transformers import AutoConfig, AutoModel
 
-        with _loading(directory):
+        with loading(directory):
             config = AutoConfig.from_pretrained(
                 directory, local_files_only=True, trust_remote_code=False
             )
@@ -220,7 +220,8 @@ class TransformersEncoder(nn.Module):
 
 
 @contextmanager
-def _loading(directory: Path) -> Iterator[None]:
+def loading(directory: Path) -> Iterator[None]:
+    """What transformers raises, as one sentence."""
     from safetensors import SafetensorError
 
     try:

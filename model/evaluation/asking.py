@@ -19,6 +19,7 @@ from torch import Tensor
 from heliograph.model import media
 from heliograph.model.conditions import Condition
 from heliograph.model.core import AnyToAny
+from heliograph.model.encoders import perceived
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.evaluation.foreign import foreign
 from heliograph.model.generation import GenerationOptions
@@ -90,13 +91,13 @@ def encode(core: AnyToAny, questions: Sequence[Message]) -> dict[str, Tensor]:
         for part in message.parts:
             if isinstance(part, Media):
                 found.setdefault(part.modality, {})[part.sha256] = part
-    features: dict[str, Tensor] = {}
+    known: dict[str, Tensor] = {}
     for modality, files in found.items():
         encoder = core.encoder(modality)
         prepared = stack([encoder.prepare(media.read(file)) for file in files.values()])
-        tokens = encoder.patches(modality, prepared.to(core.device)).cpu()  # (k, n, We)
-        features |= dict(zip(files, tokens, strict=True))
-    return features
+        rows = perceived(encoder, modality, prepared.to(core.device))  # (n, We) each
+        known |= {name: row.cpu() for name, row in zip(files, rows, strict=True)}
+    return known
 
 
 def replies(

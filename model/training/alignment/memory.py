@@ -18,6 +18,8 @@ import torch
 from heliograph.model.checkpoint import check_tensors, read_json
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import TrainingError, WeightsError
+from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.senses import language_headers
 from heliograph.model.training.alignment.settings import Settings
 
 LORA_TARGETS = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")
@@ -58,8 +60,10 @@ def parts(settings: Settings) -> list[Part]:
     Raises:
         WeightsError: files of the core are missing or damaged.
     """
-    recipe, folder = settings.recipe, settings.core / "language"
-    body = _sizes(folder)
+    recipe, folder = settings.recipe, settings.core / LANGUAGE
+    origins = Origins.from_config(read_json(settings.core / "config.json"))
+    base = origins.unchecked(settings.core, LANGUAGE, "language")
+    body = {name: header.shape for name, header in language_headers(base).items()}
     lora, adapter = 0, folder / "adapter"
     if adapter.is_dir():
         lora = sum(map(math.prod, _sizes(adapter).values()))

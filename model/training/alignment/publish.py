@@ -38,7 +38,8 @@ def publish(settings: Settings) -> Path:
         rows.write(core.language)
     if rows is not None or settings.recipe.language:
         shutil.rmtree(partial / "language")
-        core.language.save_pretrained(partial / "language", precision)
+        core.save_language(partial, precision)
+        core.save_config(partial)  # which says whether the language model lies there
     path = partial / "projections.safetensors"
     stored, trained = read_tensors(path), core.state_dict()
     state = {name: trained[name].to(x.dtype).contiguous() for name, x in stored.items()}

@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
-from heliograph.model.errors import TrainingError
+from heliograph.model.errors import InputError, TrainingError
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.card import write_card
 from heliograph.model.training.alignment.parts import check_packing, load, named, shard
@@ -59,6 +60,7 @@ def opened(
         MissingExtra: 4 bits were asked for, and bitsandbytes isn't installed.
     """
     with joined(device) as team:
+        _check_trains(settings)
         memory.check(settings, team.device, team.size)
         core, rows = load(settings, team.device)
         if settings.packs:
@@ -127,6 +129,23 @@ def train(
     directory = publish(settings)
     write_card(settings, directory, parts, facts)
     return outcome, directory
+
+
+def _check_trains(settings: Settings) -> None:
+    """See that there is something to train, before minutes are spent on reading weights.
+
+    Raises:
+        InputError: there isn't.
+        WeightsError: the core's ``config.json`` is missing or damaged.
+    """
+    recipe = settings.recipe
+    inputs = read_json(settings.core / "config.json").get("inputs", {}).values()
+    trains = recipe.outputs or recipe.language or any(i["kind"] != "own" for i in inputs)
+    if not trains:
+        raise InputError(
+            f"The stage {settings.stage} has nothing to train in this core, which has no input "
+            "projection: what its language model sees or hears by itself needs none."
+        )
 
 
 def _facts(run: Run, outcome: Outcome) -> dict[str, str]:

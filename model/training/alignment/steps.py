@@ -70,7 +70,8 @@ class Forward(nn.Module):
         ]
         condition = torch.stack(each).sum() / (counts[1:] > 0).sum().clamp(min=1)
         loss = words + self._settings.condition_weight * condition
-        loss = loss + 0.0 * torch.stack([p.sum() for p in self._at_times()]).sum()
+        if at_times := self._at_times():
+            loss = loss + 0.0 * torch.stack([p.sum() for p in at_times]).sum()
         return torch.stack([loss, words, condition, outputs.correct / tokens, *each])
 
     def _at_times(self) -> list[nn.Parameter]:

@@ -1,0 +1,138 @@
+"""Language models that see or hear by themselves: which ones are read so, and how.
+
+A checkpoint of such a model holds a tower that sees or hears and a projector from it into the
+language model beside it. A core takes them apart: the language model is read as the causal LM that
+it is, and tower and projector together are an encoder (``encoders/own.py``).
+
+Not covered, because more than embeddings enters their language models: positions in three
+dimensions (Qwen2-VL, Qwen2.5-VL), and attention that looks both ways within a picture (Gemma 3,
+PaliGemma). Nor pictures that are cut into tiles or keep their size (LLaVA-NeXT, Idefics, Pixtral).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from heliograph.model.checkpoint import read_json
+from heliograph.model.errors import WeightsError
+from heliograph.model.headers import Header, headers
+from heliograph.model.parts import Modality
+
+CAUSAL: Mapping[str, str] = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
+"""How a causal LM calls the tensors of the language model in such a checkpoint: patterns of the
+two layouts that there are, and what to put in their place."""
+TOWERS = ("clip_vision_model", "siglip_vision_model")
+"""Towers that see each picture in one size."""
+
+
+class Frame(NamedTuple):
+    """What stands around a medium in the texts that the model was trained on."""
+
+    opening: str = ""
+    """Before it, special tokens included; ``{}`` is its number among those of a conversation."""
+    closing: str = ""
+    """After it, special tokens included."""
+    tail: str = ""
+    """Then this, encoded together with the words that follow."""
+
+
+@dataclass(frozen=True)
+class Sense:
+    """A class of models, and what they do by themselves."""
+
+    kind: str
+    """Of transformers."""
+    modality: Modality
+    tower: str
+    """The tower's name in the class's base model."""
+    frame: Frame
+
+
+SENSES: Mapping[str, Sense] = {
+    "llava": Sense("LlavaForConditionalGeneration", "image", "vision_tower", Frame(tail="\n")),
+    "qwen2_audio": Sense(
+        "Qwen2AudioForConditionalGeneration",
+        "audio",
+        "audio_tower",
+        Frame("Audio {}: <|audio_bos|>", "<|audio_eos|>", "\n"),
+    ),
+}
+"""By the ``model_type`` of their configurations."""
+
+
+def sense_in(folder: Path) -> Sense | None:
+    """What the model in a folder does by itself, if it is one of ``SENSES``.
+
+    Raises:
+        WeightsError: its ``config.json`` is missing or damaged.
+    """
+    return SENSES.get(str(read_json(folder / "config.json").get("model_type")))
+
+
+def text_config(config: Any, folder: Path) -> Any:
+    """The configuration from which transformers builds the causal LM in a checkpoint.
+
+    Args:
+        config: the checkpoint's, of transformers.
+        folder: where it lies, for errors.
+
+    Raises:
+        WeightsError: the model sees or hears, and it isn't known how to read it.
+    """
+    from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
+
+    text = config.get_text_config()
+    if config.model_type in SENSES:
+        tower = getattr(config, "vision_config", None)
+        if tower is None or tower.model_type in TOWERS:
+            text.tie_word_embeddings = getattr(config, "tie_word_embeddings", False)
+            return text
+    elif text is config:
+        return config
+    else:
+        causal = MODEL_FOR_CAUSAL_LM_MAPPING.get(type(config), None)
+        if causal is not None and causal.config_class is type(text):
+            return config  # of Llama 4 and Qwen3.5 transformers itself reads the text half alone
+    kind = (config.architectures or [config.model_type])[0]
+    known = " and ".join(sense.kind for sense in SENSES.values())
+    raise WeightsError(
+        f"The {kind} in {folder} can't be a core's language model: of those that see or hear by "
+        f"themselves, {known} can, with CLIP or SigLIP as eyes."
+    )
+
+
+def language_headers(folder: Path) -> dict[str, Header]:
+    """The tensors of the causal LM in a folder, by the names that its class has for them.
+
+    Raises:
+        WeightsError: there are none, or a file is damaged.
+    """
+    found = headers(folder)
+    if sense_in(folder) is None:
+        return found
+    return {_causal(name): h for name, h in found.items() if _is_language(name)}
+
+
+def sense_headers(folder: Path) -> dict[str, Header]:
+    """The tensors of tower and projector in a folder.
+
+    Raises:
+        WeightsError: there are none, or a file is damaged.
+    """
+    return {name: h for name, h in headers(folder).items() if not _is_language(name)}
+
+
+def _is_language(name: str) -> bool:
+    return _causal(name) != name or name.startswith("lm_head.")
+
+
+def _causal(name: str) -> str:
+    for pattern, place in CAUSAL.items():
+        found, count = re.subn(pattern, place, name)
+        if count:
+            return found
+    return name

@@ -1,0 +1,102 @@
+"""Language models that see or hear by themselves, tiny, as their own classes save them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers as tf
+
+from heliograph.model.testing import CORPUS, small_config
+from heliograph.model.tokenizer import PAD_ID, train_tokenizer
+
+LLAVA_TEMPLATE = (  # LLaVA 1.5's own
+    "{% for message in messages %}"
+    "{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>\n' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{{ content['text'] + ' '}}{% endfor %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
+)
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def save_llava(folder: Path, tower: str = "CLIP", tied: bool = False) -> Path:
+    """A LLaVA that sees 32x32 pixels as 16 embeddings; its template is the processor's alone."""
+    tokenizer = _tokenizer("<image>")
+    tokenizer.chat_template = None
+    config = tf.LlavaConfig(
+        vision_config=getattr(tf, f"{tower}VisionConfig")(**VISION),
+        text_config=small_config(len(tokenizer), tied),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        vision_feature_select_strategy="default" if tower == "CLIP" else "full",
+        tie_word_embeddings=tied,
+    )
+    torch.manual_seed(0)
+    tf.LlavaForConditionalGeneration(config).save_pretrained(folder)
+    if tower == "CLIP":
+        crop = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+        pixels: Any = tf.CLIPImageProcessorPil(**crop)
+    else:
+        pixels = tf.SiglipImageProcessorPil(size={"height": 32, "width": 32})
+    tf.LlavaProcessor(
+        pixels,
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy=config.vision_feature_select_strategy,
+        num_additional_image_tokens=int(tower == "CLIP"),
+        chat_template=LLAVA_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_qwen2_audio(folder: Path) -> Path:
+    """A Qwen2-Audio that hears a second as 25 embeddings, with the template of its class."""
+    marks = ("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|im_start|>", "<|im_end|>")
+    tokenizer = _tokenizer(*marks, "<|endoftext|>")
+    tokenizer.chat_template = None
+    tokenizer.eos_token = "<|im_end|>"
+    config = tf.Qwen2AudioConfig(
+        audio_config={
+            "num_mel_bins": 16,
+            "encoder_layers": 2,
+            "encoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "d_model": 16,
+            "max_source_positions": 50,
+        },
+        text_config=tf.Qwen2Config(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=PAD_ID,
+        ),
+        audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
+    )
+    torch.manual_seed(0)
+    tf.Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
+    extractor = tf.WhisperFeatureExtractor(feature_size=16, chunk_length=1)
+    tf.Qwen2AudioProcessor(extractor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def _tokenizer(*marks: str) -> Any:
+    tokenizer = train_tokenizer(CORPUS * 10, 400)
+    tokenizer.add_tokens(list(marks), special_tokens=True)
+    return tokenizer

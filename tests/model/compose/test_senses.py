@@ -1,0 +1,319 @@
+"""Cores whose language model sees or hears by itself, held against the model itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers as tf
+from torch import Tensor
+
+from heliograph.model.batching import TrainingSample, media_groups
+from heliograph.model.checkpoint import read_json
+from heliograph.model.core import AnyToAny
+from heliograph.model.data.preparing import prepare
+from heliograph.model.data.sets import DataSet
+from heliograph.model.encoders import load_encoder
+from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.generation import GenerationOptions
+from heliograph.model.inspect import inspect
+from heliograph.model.media import Image, Sound, read, write
+from heliograph.model.needs import needs
+from heliograph.model.parts import Media, Message, Text
+from heliograph.model.plan import Memory, plan
+from heliograph.model.prompts import build_row
+from heliograph.model.signals import End, SignalReady
+from heliograph.model.testing import assistant, made, user
+from heliograph.model.training.alignment.run import train
+from heliograph.model.training.alignment.settings import Settings
+
+from .sensing import save_llava, save_qwen2_audio
+
+Composing = Callable[..., Path]
+NAMES = ("llava", "qwen2_audio")
+MODALITY = {"llava": "image", "qwen2_audio": "audio"}
+CLASSES = {
+    "llava": tf.LlavaForConditionalGeneration,
+    "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
+}
+
+
+@pytest.fixture(scope="session")
+def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``llava`` and ``qwen2_audio``."""
+    root = tmp_path_factory.mktemp("sensing")
+    save_llava(root / "llava")
+    save_qwen2_audio(root / "qwen2_audio")
+    return root
+
+
+@pytest.fixture
+def own(composing: Composing, sensing: Path) -> Callable[..., AnyToAny]:
+    """A core of one of them, without other encoders."""
+
+    def made(name: str, **changes: Any) -> AnyToAny:
+        given = {"language": str(sensing / name), "encoders": {}} | changes
+        return AnyToAny.from_pretrained(composing(**given))
+
+    return made
+
+
+def picture(shade: int = 90) -> Media:
+    pixels = np.random.default_rng(shade).integers(0, 255, (40, 50, 3), np.uint8)
+    return write(Image(pixels))
+
+
+def sound(seconds: float) -> Media:
+    wave = np.sin(np.arange(round(16_000 * seconds)) / 20).astype(np.float32)
+    return write(Sound(wave, 16_000))
+
+
+def conversation(name: str) -> list[Message]:
+    """Two media of one length, or of two, and a question that is to be answered."""
+    if name == "llava":
+        one, other = picture(1), picture(2)
+    else:
+        one, other = sound(0.4), sound(0.7)
+    return [user(one, "what is this?"), assistant("2 dogs"), user(other, "and this?")]
+
+
+def talk(question: str, answer: str) -> list[dict[str, str]]:
+    return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+
+
+def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (1, T), embeddings (1, T, W) and logits (1, T, V) of the model without a core."""
+    model = CLASSES[name].from_pretrained(folder).eval()
+    processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
+    said: list[dict[str, Any]] = []
+    clips: list[Any] = []
+    for message in messages:
+        parts: list[dict[str, str]] = []
+        for part in message.parts:
+            if isinstance(part, Text):
+                parts.append({"type": "text", "text": part.text})
+            elif isinstance(part, Media):
+                parts.append({"type": part.modality})
+                clip = read(part)
+                clips.append(clip.pixels if isinstance(clip, Image) else clip.samples)  # type: ignore[union-attr]
+        said.append({"role": message.role, "content": parts})
+    text = processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    given = {"images": clips} if name == "llava" else {"audio": clips, "sampling_rate": 16_000}
+    inputs = processor(text=text, return_tensors="pt", **given)
+    seen: list[Tensor] = []
+    model.model.language_model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["inputs_embeds"]), with_kwargs=True
+    )
+    with torch.no_grad():
+        logits = model(**inputs).logits
+    return inputs["input_ids"], seen[0], logits
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_reads_what_the_model_itself_reads(
+    name: str, own: Callable[..., AnyToAny], sensing: Path
+) -> None:
+    messages = conversation(name)
+    ids, expected, scores = by_itself(sensing / name, name, messages)
+    core = own(name)
+    row = build_row(core.language, messages, core.encode, core.media_length, reply=True)
+    words = torch.tensor(row.ids)
+    places = torch.zeros(len(words), dtype=torch.bool)
+    for place in row.places:
+        places[place.start : place.start + place.length] = True
+    torch.testing.assert_close(words[~places], ids[0][~places])
+    with torch.no_grad():
+        embedded = core.embed(words[None], media_groups([row]))
+        hidden = core.language.hidden(embedded, torch.ones_like(words[None]))
+        logits = core.language.logits(hidden)
+    torch.testing.assert_close(embedded, expected)
+    torch.testing.assert_close(logits[..., : scores.shape[-1]], scores, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_composed_saved_loaded_and_answers(
+    name: str, copy: bool, composing: Composing, sensing: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(sensing / name, tmp_path / name))
+    core_dir = composing(copy=copy, language=str(folder), encoders={})
+    core = AnyToAny.from_pretrained(core_dir)
+    assert (core.sees, core.makes) == ((MODALITY[name],), ("image", "audio"))
+    assert not list(core.inputs.parameters())
+    features = core.encode(conversation(name)[0].parts[0])  # type: ignore[arg-type]
+    sources = read_json(core_dir / "config.json")["sources"]
+    label = next(part for part in sources if part.startswith("encoders/"))
+    assert sources[label] == sources["language"]
+    assert (core_dir / label).exists() == copy
+    core.save_pretrained(tmp_path / "again", torch.float32)
+    if copy:
+        shutil.rmtree(folder)
+    again = AnyToAny.from_pretrained(tmp_path / "again")
+    torch.testing.assert_close(again.encode(conversation(name)[0].parts[0]), features)  # type: ignore[arg-type]
+    for key, tensor in core.state_dict().items():
+        assert torch.equal(again.state_dict()[key], tensor), key
+    events = list(again.generate([conversation(name)], GenerationOptions(6)))
+    assert isinstance(events[-1], End)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAny]) -> None:
+    """Taught to answer what it is shown with a picture, it does, and the picture is decoded."""
+    core = own(name)
+    shown = conversation(name)[0]
+    features = core.encode(shown.parts[0])  # type: ignore[arg-type]
+    lesson = (shown, assistant(made("image", "a dog")))
+    sample = TrainingSample(lesson, [(MODALITY[name], features)])  # type: ignore[list-item]
+    batch = core.train().collate([sample])
+    optimizer = torch.optim.AdamW(core.parameters(), lr=1e-2, weight_decay=0.0)
+    for _ in range(100):
+        loss = core(batch).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loss < 0.01:
+            break
+    events = core.generate([[shown]], GenerationOptions(40))
+    ready = next(event for event in events if isinstance(event, SignalReady))
+    condition = core.condition(ready.signal)
+    assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
+
+
+def test_sounds_of_different_lengths_stand_in_one_batch(own: Callable[..., AnyToAny]) -> None:
+    core = own("qwen2_audio")
+    features = [core.encode(sound(seconds)) for seconds in (0.2, 0.7, 3.0, 0.0001)]
+    assert [len(x) for x in features] == [5, 17, 25, 1]  # cut to a second; at least one
+    samples = [
+        TrainingSample((user(sound(1.0), "what?"), assistant("a bell")), [("audio", x)])
+        for x in (features[0], features[1], features[0])
+    ]
+    batch = core.collate(samples)
+    assert sorted(tuple(group.features.shape) for group in batch.media) == [
+        (1, 17, 48),
+        (2, 5, 48),
+    ]
+    with torch.no_grad():
+        together = core(batch).loss
+        alone = torch.stack([core(core.collate([sample])).loss for sample in samples])
+    torch.testing.assert_close(together, alone.mean())
+    with pytest.raises(InputError, match="of 26 tokens were given for sounds"):
+        core.media_length("audio", 26)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_other_eyes_names_and_ties(tied: bool, composing: Composing, tmp_path: Path) -> None:
+    """SigLIP's eyes, in a file with the names that the classes have now."""
+    folder = save_llava(tmp_path / "llava", "Siglip", tied)
+    model = tf.LlavaForConditionalGeneration.from_pretrained(folder)
+    model.save_pretrained(folder, save_original_format=False)
+    core = AnyToAny.from_pretrained(composing(language=str(folder), encoders={}))
+    _, expected, _ = by_itself(folder, "llava", [user(picture(3), "what is this?")])
+    torch.testing.assert_close(core.encode(picture(3)), expected[0, 6:22])
+    weights = core.language.model
+    same = weights.get_input_embeddings().weight is weights.get_output_embeddings().weight
+    assert same == tied
+
+
+def test_an_encoder_that_is_named_takes_its_place(
+    own: Callable[..., AnyToAny], folders: Path
+) -> None:
+    core = own("llava", encoders={"image": str(folders / "clip")})
+    assert list(core.shelf.encoders) == ["clip"]
+    assert list(core.inputs["image"].parameters()) and not core.language.frames
+
+
+def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: Path) -> None:
+    core = own("llava", encoders={"audio": str(folders / "clap")})
+    assert (core.sees, core.shelf.encoders) == (
+        ("image", "audio"),
+        {"clap": ("audio",), "llava": ("image",)},
+    )
+    events = core.generate([[user(picture(), "and", sound(0.5))]], GenerationOptions(2))
+    assert isinstance(list(events)[-1], End)
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_it_is_told_and_planned(copy: bool, composing: Composing, sensing: Path) -> None:
+    core_dir = composing(copy=copy, language=str(sensing / "llava"), encoders={})
+    parts = {part.part: part for part in inspect(core_dir).parts}
+    core = AnyToAny.from_pretrained(core_dir)
+    eyes = core.encoder("image")
+    language, tower = parts["language"], parts["encoders/llava"]
+    assert language.kind == ("LlamaForCausalLM" if copy else "LlavaForConditionalGeneration")
+    assert language.shape.startswith("width 48, 2 layers") and language.state == "fresh rows"
+    assert (tower.kind, tower.shape, tower.state) == ("CLIPVisionModel", "image to 16x48", "frozen")
+    assert tower.parameters == sum(p.numel() for p in eyes.parameters())  # type: ignore[attr-defined]
+    own = parts["inputs.image"]
+    assert (own.kind, own.state, own.parameters) == ("its own", "frozen", 0)
+    needed = {need.part: need for need in needs(core_dir)}
+    assert needed["encoders/llava"].parameters == tower.parameters
+    assert needed["encoders/llava"].activations > 0
+    found = plan(list(needed.values()), Memory(8 * 10**9))
+    half = AnyToAny.from_pretrained(core_dir, plan=found)
+    torch.testing.assert_close(half.encode(picture()), core.encode(picture()))
+
+
+def test_stages_train_what_there_is(composing: Composing, sensing: Path, tmp_path: Path) -> None:
+    """Signals and the language model, in a core that refers to it; the first stage has nothing."""
+    core_dir = composing(language=str(sensing / "llava"), encoders={})
+    (tmp_path / "shown.png").write_bytes(picture().data)
+    rows = [
+        {"input_image": "shown.png", "conversations": talk("<image>\nwhat is this?", "a dog")},
+        {"conversations": talk("draw", "so: <image>"), "image_captions": "a cat"},
+    ]
+    data, prepared = tmp_path / "rows.json", tmp_path / "prepared"
+    data.write_text(json.dumps(rows))
+    prepare(core_dir, prepared, [DataSet.of(data)])
+
+    def settings(stage: str) -> Settings:
+        return Settings(stage, core_dir, data, prepared, tmp_path / stage, steps=2, batch=2, rank=2)
+
+    for stage in ("encode", "llava-align"):
+        with pytest.raises(InputError, match=f"stage {stage} has nothing to train in this core"):
+            train(settings(stage), device="cpu", quiet=True)
+    before = AnyToAny.from_pretrained(core_dir)
+    for stage in ("decode", "llava-instruct"):
+        _, trained = train(settings(stage), device="cpu", quiet=True)
+        assert trained is not None and not (trained / "language" / "model.safetensors").exists()
+        after = AnyToAny.from_pretrained(trained)
+        assert after.language.has_lora == (stage == "llava-instruct")
+        torch.testing.assert_close(after.encode(picture()), before.encode(picture()))
+        states = {part.part: part.state for part in inspect(trained).parts}
+        assert states["inputs.image"] == "frozen" and states["language"] == "aligned"
+
+
+def test_sounds_are_counted_in_sixteen_bits_too(sensing: Path) -> None:
+    ears = load_encoder(sensing / "qwen2_audio", dtype=torch.bfloat16)
+    x = ears.prepare(read(sound(0.97))).unsqueeze(0).bfloat16()
+    assert ears.pooled("audio", x).shape == (1, 48)
+    assert ears.lengths(x) == [24]  # type: ignore[attr-defined]
+
+
+def test_models_that_are_read_in_another_way_are_refused(
+    composing: Composing, sensing: Path, tmp_path: Path
+) -> None:
+    known = "LlavaForConditionalGeneration and Qwen2AudioForConditionalGeneration can"
+    pixtral = Path(shutil.copytree(sensing / "llava", tmp_path / "pixtral"))
+    config = read_json(pixtral / "config.json")
+    config["vision_config"] = {"model_type": "pixtral"}
+    (pixtral / "config.json").write_text(json.dumps(config))
+    with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}, with CLIP"):
+        composing(language=str(pixtral))
+    for model_type in ("gemma3", "qwen2_vl", "qwen2_5_vl", "voxtral", "llava_next"):
+        (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
+        with pytest.raises(WeightsError, match=f"The {model_type} in .* can't be .*{known}"):
+            composing(language=str(pixtral))
+
+
+def test_a_damaged_one_is_one_sentence(composing: Composing, sensing: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(sensing / "llava", tmp_path / "llava"))
+    (folder / "processor_config.json").unlink()
+    with pytest.raises(WeightsError, match=r"processor in .*llava can't be loaded"):
+        composing(language=str(folder))
+    assert not (tmp_path / "core").exists()
