@@ -90,13 +90,15 @@ def generate(
         look: gives a medium's features, (n, We).
         cancelled: asked before each step.
     """
-    training = core.training
-    core.eval()
+    training = [module for module in core.modules() if module.training]
+    if training:  # telling each of hundreds of modules takes as long as some words
+        core.eval()
     try:
         if conversations:
             yield from _generate(core, conversations, options, look, cancelled)
     finally:
-        core.train(training)
+        for module in training:
+            module.training = True
 
 
 def _generate(
