@@ -281,12 +281,20 @@ class AnyToAny(nn.Module):
                 "the core without a plan first."
             )
         directory.mkdir(parents=True, exist_ok=True)
+        self.save_language(directory, dtype)
+        self.shelf.save(directory, dtype, self.device)
+        self.save_projections(directory, dtype)
+
+    def save_language(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
+        """Write the language model of a core, before its ``config.json``.
+
+        Where it is read from its source and differs in rows and adapters only, it stays there.
+        Written whole, it is the core's own from now on. Float32 weights are stored as ``dtype``.
+        """
         if not self._save_over_base(directory / LANGUAGE):
             self.language.save_pretrained(directory / LANGUAGE, dtype)
             if self.shelf.origins.referenced(LANGUAGE):  # it has become another model
                 self.shelf.origins = self.shelf.origins.with_copied(LANGUAGE)
-        self.shelf.save(directory, dtype, self.device)
-        self.save_projections(directory, dtype)
 
     def save_projections(self, directory: Path, dtype: torch.dtype = torch.float16) -> None:
         """Write what is the core's own and no part's: the projections and ``config.json``.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,13 @@ from heliograph.model.encoders import Encoder, outline_encoder
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import headers
 from heliograph.model.media import Clip, Film, Image, Sound
-from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.shelf import Shelf
-from heliograph.model.sources import Kind, check_safe, core_folder
+from heliograph.model.sources import check_safe, core_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -54,14 +55,15 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
     shelf = Shelf.from_pretrained(directory)
     origins = shelf.origins
     projections = headers(directory / "projections.safetensors")
+    place = partial(origins.place, directory, hashed=False)
     return (
-        _language_in(_folder(origins, directory, LANGUAGE, "language"), directory / LANGUAGE),
+        _language_in(place(LANGUAGE, "language"), directory / LANGUAGE),
         Need(PROJECTIONS, "projections", sum(h.count for h in projections.values())),
         *(
             encoder_need(
                 name,
                 outline_encoder(
-                    _folder(origins, directory, f"encoders/{name}", "encoder"),
+                    place(f"encoders/{name}", "encoder"),
                     origins.reading.get(name),
                 ),
                 known,
@@ -69,7 +71,7 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
             for name, known in shelf.encoders.items()
         ),
         *(
-            _decoder_in(_folder(origins, directory, f"decoders/{modality}", "decoder"), modality)
+            _decoder_in(place(f"decoders/{modality}", "decoder"), modality)
             for modality in shelf.decoders
         ),
     )
@@ -178,16 +180,6 @@ def _decoder_in(folder: Path, modality: Modality) -> Need:
     adapter = sum(header.count for header in headers(folder / "motion_adapter").values())
     # The pipeline keeps the adapter beside its copy in the U-Net.
     return replace(need, parameters=need.parameters + 2 * adapter)
-
-
-def _folder(origins: Origins, directory: Path, part: str, kind: Kind) -> Path:
-    """Where a part lies, unhashed."""
-    source = origins.sources.get(part)
-    if source is not None and source.path and not source.copied:
-        if not Path(source.path).exists():
-            raise WeightsError(f"The {kind} that this core refers to is missing: {source.path}.")
-        return Path(source.path)
-    return origins.place(directory, part, kind)
 
 
 def _count(module: nn.Module) -> int:

@@ -40,14 +40,20 @@ class Origins:
         """Whether a part is read from its source."""
         return part in self.sources and not self.sources[part].copied
 
-    def place(self, directory: Path, part: str, kind: Kind) -> Path:
+    def place(self, directory: Path, part: str, kind: Kind, hashed: bool = True) -> Path:
         """The folder that a part is read from.
+
+        Args:
+            directory: of the core.
+            part: its folder there.
+            kind: what it is.
+            hashed: whether the content of one that is read from its source is checked.
 
         Raises:
             WeightsError: it's read from its source, which is missing or has changed.
         """
         if self.referenced(part):
-            return self.sources[part].folder(kind)
+            return self.sources[part].folder(kind, hashed)
         return directory / part
 
     def with_copied(self, part: str) -> Origins:
