@@ -214,21 +214,32 @@ class Stream:
         return [ordered[a:b] for a, b in zip(at, at[1:], strict=False)]
 
     def _bins(self, piece: Sequence[Drawn]) -> list[list[Row]]:
-        """Rows to be packed together, in as many bins as take the least time to compute."""
+        """Rows to be packed together."""
         rows = [sample.row for sample in piece]  # longest first
-        if not self._settings.packs:
-            return [[row] for row in rows]
-        best, least = [[row] for row in rows], math.inf
-        for count in range(1, len(rows) + 1):
-            bins = dealt(rows, count)
-            longest = max(sum(len(row.ids) for row in bin) for bin in bins)
-            work = count * longest * (self._layer + longest)
-            if longest <= self.limit and work < least:
-                best, least = bins, work
-        return best
+        return (
+            packed(rows, self.limit, self._layer) if self._settings.packs else [[r] for r in rows]
+        )
 
 
-def dealt(rows: Sequence[Row], count: int) -> list[list[Row]]:
+def packed(rows: Sequence[Row], limit: int, layer: float) -> list[list[Row]]:
+    """Rows to be packed together, in as many bins as take the fewest operations.
+
+    Args:
+        rows: the longest first.
+        limit: length of a bin at most.
+        layer: what ``layer_work`` gives.
+    """
+    best, least = [[row] for row in rows], math.inf
+    for count in range(1, len(rows) + 1):
+        bins = _dealt(rows, count)
+        longest = max(sum(len(row.ids) for row in bin) for bin in bins)
+        work = count * longest * (layer + longest)
+        if longest <= limit and work < least:
+            best, least = bins, work
+    return best
+
+
+def _dealt(rows: Sequence[Row], count: int) -> list[list[Row]]:
     """Rows, the longest first, in so many bins of about the same length."""
     bins: list[list[Row]] = [[] for _ in range(count)]
     filled = [0] * count
@@ -247,7 +258,7 @@ def layer_work(core: AnyToAny) -> float:
     """
     config = core.language.model.config.get_text_config()
     inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    return 2 * config.hidden_size + 1.5 * inner
+    return float(2 * config.hidden_size + 1.5 * inner)
 
 
 def shortened(row: Row, limit: int, core: AnyToAny) -> Row:
