@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heliograph.model.batching import media_groups
 from heliograph.model.errors import InputError
@@ -90,8 +90,9 @@ def generate(
         look: gives a medium's features, (n, We).
         cancelled: asked before each step.
     """
-    training = [module for module in core.modules() if module.training]
-    if training:  # telling each of hundreds of modules takes as long as some words
+    training: list[nn.Module] = []
+    if core.training or core.language.training:  # going through hundreds of modules takes a while
+        training = [module for module in core.modules() if module.training]
         core.eval()
     try:
         if conversations:
@@ -265,6 +266,7 @@ class _Batch:
         from transformers import DynamicCache
 
         self._core = core
+        self._device = core.language.device  # transformers looks for it among the parameters
         self._cache = DynamicCache(config=core.language.model.config)
         self._mask = torch.zeros(0)
 
@@ -274,11 +276,11 @@ class _Batch:
         language = self._core.language
         ids, mask = _pad_left([row.ids for row in rows], language.pad)  # (B, T) each
         shifts = [ids.shape[1] - len(row.ids) for row in rows]
-        embeddings = self._core.embed(ids.to(language.device), media_groups(rows, shifts))
+        embeddings = self._core.embed(ids.to(self._device), media_groups(rows, shifts))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        self._mask = mask.to(language.device)
+        self._mask = mask.to(self._device)
         hidden = language.hidden(
-            embeddings, self._mask, positions.to(language.device), self._cache
+            embeddings, self._mask, positions.to(self._device), self._cache
         )  # (B, T, W)
         return language.logits(hidden[:, -1])
 
@@ -294,10 +296,10 @@ class _Batch:
         ids, mask = _pad_left([state.feed for state in states], language.pad)  # (B, K) each
         starts = torch.tensor([[state.position] for state in states])
         positions = ((mask.cumsum(-1) - 1).clamp(min=0) + starts) * mask
-        self._mask = torch.cat([self._mask, mask.to(language.device)], dim=1)  # (B, past + K)
-        embeddings = language.embed(ids.to(language.device))  # (B, K, W)
+        self._mask = torch.cat([self._mask, mask.to(self._device)], dim=1)  # (B, past + K)
+        embeddings = language.embed(ids.to(self._device))  # (B, K, W)
         hidden = language.hidden(
-            embeddings, self._mask, positions.to(language.device), self._cache
+            embeddings, self._mask, positions.to(self._device), self._cache
         )  # (B, K, W)
         runs: list[tuple[Tensor, Tensor] | None] = []
         for row, state in enumerate(states):

@@ -216,9 +216,9 @@ class Stream:
     def _bins(self, piece: Sequence[Drawn]) -> list[list[Row]]:
         """Rows to be packed together."""
         rows = [sample.row for sample in piece]  # longest first
-        return (
-            packed(rows, self.limit, self._layer) if self._settings.packs else [[r] for r in rows]
-        )
+        if not self._settings.packs:
+            return [[row] for row in rows]
+        return packed(rows, self.limit, self._layer)
 
 
 def packed(rows: Sequence[Row], limit: int, layer: float) -> list[list[Row]]:
