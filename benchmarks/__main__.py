@@ -17,7 +17,17 @@ from rich.console import Console
 from benchmarks.harness import Benchmark, Figure, Settings, save, table
 
 # What computes in the main thread comes last: its thread pool would slow down the turns.
-NAMES = ("imports", "turn_overhead", "latency", "signal_run", "batch", "denoising", "training")
+NAMES = (
+    "imports",
+    "turn_overhead",
+    "latency",
+    "signal_run",
+    "generation",
+    "batch",
+    "denoising",
+    "composing",
+    "training",
+)
 
 
 def main(

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heliograph.model.batching import media_groups
 from heliograph.model.errors import InputError
@@ -90,13 +90,16 @@ def generate(
         look: gives a medium's features, (n, We).
         cancelled: asked before each step.
     """
-    training = core.training
-    core.eval()
+    training: list[nn.Module] = []
+    if core.training or core.language.training:  # going through hundreds of modules takes a while
+        training = [module for module in core.modules() if module.training]
+        core.eval()
     try:
         if conversations:
             yield from _generate(core, conversations, options, look, cancelled)
     finally:
-        core.train(training)
+        for module in training:
+            module.training = True
 
 
 def _generate(
@@ -117,8 +120,10 @@ def _generate(
             for state in states:
                 yield from state.splitter.end("cancelled")
             return
-        for state, row_scores in zip(states, scores, strict=True):
-            yield from _advance(core, chooser, state, row_scores, options)
+        scores = chooser.allowed(states, scores)
+        likeliest = scores.argmax(-1).tolist()  # of all rows at once
+        for state, row_scores, token in zip(states, scores, likeliest, strict=True):
+            yield from _advance(core, chooser, state, row_scores, token, options)
         batch.keep([not state.ended for state in states])
         states = [state for state in states if not state.ended]
         if not states:
@@ -180,9 +185,13 @@ def _advance(
     chooser: _Chooser,
     state: _State,
     scores: Tensor,
+    likeliest: int,
     options: GenerationOptions,
 ) -> Iterator[Event]:
-    """Choose a row's next token, or its run, and put it in ``state.feed``."""
+    """Choose a row's next token, or its run, and put it in ``state.feed``.
+
+    ``scores`` (V,) are those that ``chooser`` allowed, ``likeliest`` the highest of them.
+    """
     splitter, runs = state.splitter, core.language.table.runs
     if state.room <= 0:
         state.ended = True
@@ -195,7 +204,7 @@ def _advance(
         splitter.force_run()
         state.feed = list(runs[span])
         return
-    token = chooser.choose(state, scores)
+    token = likeliest if options.temperature == 0 else chooser.sample(state, scores)
     if token in chooser.stops:
         state.ended = True
         yield from splitter.end("stop")
@@ -221,15 +230,14 @@ class _Chooser:
         self._plain = language.plain_ids.to(language.device)  # (V,)
         self._masks: dict[frozenset[int], Tensor] = {}
 
-    def choose(self, state: _State, scores: Tensor) -> int:
-        """One id for a row's scores, (V,)."""
-        splitter = state.splitter
-        allowed = splitter.allows(state.room)
-        if splitter.span is None and not splitter.in_call:
-            allowed |= self.stops
-        scores = scores.masked_fill(self._forbidden(frozenset(allowed)), -torch.inf)
-        if self._options.temperature == 0:
-            return int(scores.argmax())
+    def allowed(self, states: Sequence[_State], scores: Tensor) -> Tensor:
+        """The rows' scores, (B, V), with nothing for what may not come next."""
+        masks = [self._forbidden(state) for state in states]
+        same = all(mask is masks[0] for mask in masks)  # as a rule
+        return scores.masked_fill(masks[0] if same else torch.stack(masks), -torch.inf)
+
+    def sample(self, state: _State, scores: Tensor) -> int:
+        """One id for a row's allowed scores, (V,)."""
         probabilities = (scores.float().cpu() / self._options.temperature).softmax(-1)
         if self._options.top_p < 1:
             sorted_, order = probabilities.sort(descending=True)
@@ -237,12 +245,18 @@ class _Chooser:
             probabilities[order[before >= self._options.top_p]] = 0.0
         return int(torch.multinomial(probabilities, 1, generator=state.random))
 
-    def _forbidden(self, allowed: frozenset[int]) -> Tensor:
-        if allowed not in self._masks:
+    def _forbidden(self, state: _State) -> Tensor:
+        """(V,) bool."""
+        splitter = state.splitter
+        added = splitter.allows(state.room)
+        if splitter.span is None and not splitter.in_call:
+            added |= self.stops
+        key = frozenset(added)
+        if key not in self._masks:
             mask = ~self._plain
-            mask[list(allowed)] = False
-            self._masks[allowed] = mask
-        return self._masks[allowed]
+            mask[list(key)] = False
+            self._masks[key] = mask
+        return self._masks[key]
 
 
 class _Batch:
@@ -252,6 +266,7 @@ class _Batch:
         from transformers import DynamicCache
 
         self._core = core
+        self._device = core.language.device  # transformers looks for it among the parameters
         self._cache = DynamicCache(config=core.language.model.config)
         self._mask = torch.zeros(0)
 
@@ -261,11 +276,11 @@ class _Batch:
         language = self._core.language
         ids, mask = _pad_left([row.ids for row in rows], language.pad)  # (B, T) each
         shifts = [ids.shape[1] - len(row.ids) for row in rows]
-        embeddings = self._core.embed(ids.to(language.device), media_groups(rows, shifts))
+        embeddings = self._core.embed(ids.to(self._device), media_groups(rows, shifts))
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        self._mask = mask.to(language.device)
+        self._mask = mask.to(self._device)
         hidden = language.hidden(
-            embeddings, self._mask, positions.to(language.device), self._cache
+            embeddings, self._mask, positions.to(self._device), self._cache
         )  # (B, T, W)
         return language.logits(hidden[:, -1])
 
@@ -281,10 +296,10 @@ class _Batch:
         ids, mask = _pad_left([state.feed for state in states], language.pad)  # (B, K) each
         starts = torch.tensor([[state.position] for state in states])
         positions = ((mask.cumsum(-1) - 1).clamp(min=0) + starts) * mask
-        self._mask = torch.cat([self._mask, mask.to(language.device)], dim=1)  # (B, past + K)
-        embeddings = language.embed(ids.to(language.device))  # (B, K, W)
+        self._mask = torch.cat([self._mask, mask.to(self._device)], dim=1)  # (B, past + K)
+        embeddings = language.embed(ids.to(self._device))  # (B, K, W)
         hidden = language.hidden(
-            embeddings, self._mask, positions.to(language.device), self._cache
+            embeddings, self._mask, positions.to(self._device), self._cache
         )  # (B, K, W)
         runs: list[tuple[Tensor, Tensor] | None] = []
         for row, state in enumerate(states):
@@ -310,9 +325,7 @@ class _Batch:
 def _pad_left(rows: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
     """Ids and mask, (B, T) long each."""
     longest = max(map(len, rows))
-    ids = torch.full((len(rows), longest), pad)
-    mask = torch.zeros(len(rows), longest, dtype=torch.long)
-    for index, row in enumerate(rows):
-        ids[index, longest - len(row) :] = torch.tensor(row)
-        mask[index, longest - len(row) :] = 1
+    missing = [longest - len(row) for row in rows]
+    ids = torch.tensor([[pad] * n + list(row) for n, row in zip(missing, rows, strict=True)])
+    mask = torch.tensor([[0] * n + [1] * (longest - n) for n in missing])
     return ids, mask

@@ -84,6 +84,7 @@ class LanguageModel(nn.Module):
         self._extend(dialect.tokens(specs))
         self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs))
         self._scaffolds: dict[tuple[object, ...], list[list[int]]] = {}
+        self._words: dict[int, str] = {}  # what single ids decode to
         # In a tuple, so that torch doesn't list the wrapped parameters twice.
         self._adapter: tuple[PeftModel, ...] = ()
 
@@ -157,10 +158,15 @@ class LanguageModel(nn.Module):
 
     def decode(self, ids: list[int]) -> str:
         """The text of ids, without special tokens."""
+        known = self._words.get(ids[0]) if len(ids) == 1 else None
+        if known is not None:
+            return known
         text = self.tokenizer.decode(
             ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
         assert isinstance(text, str)
+        if len(ids) == 1:  # asked for at each step of an answer, of the id before the new one
+            self._words[ids[0]] = text
         return text
 
     def scaffold(

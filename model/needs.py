@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,14 +56,15 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
     shelf = Shelf.from_pretrained(directory)
     origins = shelf.origins
     projections = headers(directory / "projections.safetensors")
+    place = partial(origins.place, directory, hashed=False)
     return (
-        _language_in(origins.unchecked(directory, LANGUAGE, "language"), directory / LANGUAGE),
+        _language_in(place(LANGUAGE, "language"), directory / LANGUAGE),
         Need(PROJECTIONS, "projections", sum(h.count for h in projections.values())),
         *(
             encoder_need(
                 name,
                 outline_encoder(
-                    origins.unchecked(directory, f"encoders/{name}", "encoder"),
+                    place(f"encoders/{name}", "encoder"),
                     origins.reading.get(name),
                 ),
                 known,
@@ -70,7 +72,7 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
             for name, known in shelf.encoders.items()
         ),
         *(
-            _decoder_in(origins.unchecked(directory, f"decoders/{modality}", "decoder"), modality)
+            _decoder_in(place(f"decoders/{modality}", "decoder"), modality)
             for modality in shelf.decoders
         ),
     )

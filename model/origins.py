@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph.model.errors import WeightsError
 from heliograph.model.sources import Kind, Source
 
 if TYPE_CHECKING:
@@ -41,30 +40,21 @@ class Origins:
         """Whether a part is read from its source."""
         return part in self.sources and not self.sources[part].copied
 
-    def place(self, directory: Path, part: str, kind: Kind) -> Path:
+    def place(self, directory: Path, part: str, kind: Kind, hashed: bool = True) -> Path:
         """The folder that a part is read from.
+
+        Args:
+            directory: of the core.
+            part: its folder there.
+            kind: what it is.
+            hashed: whether the content of one that is read from its source is checked.
 
         Raises:
             WeightsError: it's read from its source, which is missing or has changed.
         """
         if self.referenced(part):
-            return self.sources[part].folder(kind)
+            return self.sources[part].folder(kind, hashed)
         return directory / part
-
-    def unchecked(self, directory: Path, part: str, kind: Kind) -> Path:
-        """The same without hashing what lies elsewhere, to look at headers.
-
-        Raises:
-            WeightsError: it's read from its source, which is missing.
-        """
-        source = self.sources.get(part)
-        if source is not None and source.path and not source.copied:
-            if not Path(source.path).exists():
-                raise WeightsError(
-                    f"The {kind} that this core refers to is missing: {source.path}."
-                )
-            return Path(source.path)
-        return self.place(directory, part, kind)
 
     def with_copied(self, part: str) -> Origins:
         """The same once a part lies in the core's directory."""

@@ -13,7 +13,7 @@ no encoders and no decoders.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from heliograph.model.projections import InputProjectionConfig, OutputProjection
 from heliograph.model.tokenizer import train_tokenizer
 
 if TYPE_CHECKING:
-    from transformers import LlamaConfig
+    from transformers import LlamaConfig, PreTrainedModel
 
 WIDTH = 48
 FEATURES = (6, 12)
@@ -123,6 +123,40 @@ def small_language(tied: bool = True, context: int = 256) -> LanguageModel:
         return LanguageModel(
             LlamaForCausalLM(small_config(len(tokenizer), tied, context)), tokenizer
         ).eval()
+
+
+FAMILIES = ("Llama", "Qwen2", "Qwen3", "Mistral", "Gemma", "Gemma2", "Gemma3")
+"""Classes of language models in the table of docs/models.md."""
+
+
+def small_family(family: str, vocab_size: int, tied: bool = True, **more: Any) -> PreTrainedModel:
+    """An untrained causal LM of one of ``FAMILIES``, for a tokenizer of ``train_tokenizer``.
+
+    Two layers, with fewer heads for keys and values than for queries; it differs at each call.
+    """
+    import transformers
+
+    from heliograph.model.tokenizer import END_ID, PAD_ID
+
+    text = "Text" if family == "Gemma3" else ""  # there is one that sees, too
+    sizes: dict[str, Any] = {
+        "vocab_size": vocab_size,
+        "hidden_size": WIDTH,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 12,
+        "intermediate_size": 64,
+        "max_position_embeddings": 256,
+        "tie_word_embeddings": tied,
+        "initializer_range": 0.1,
+        "bos_token_id": None,
+        "eos_token_id": END_ID,
+        "pad_token_id": PAD_ID,
+    }
+    config = getattr(transformers, f"{family}{text}Config")(**(sizes | more))
+    model: PreTrainedModel = getattr(transformers, f"{family}ForCausalLM")(config)
+    return model.eval()
 
 
 def small_core(context: int = 256) -> AnyToAny:

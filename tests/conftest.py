@@ -22,27 +22,14 @@ def tiny_core_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         small_sounds,
     )
     from heliograph.model.decoders.testing import WIDTH as CONDITION
-    from heliograph.model.encoders.config import (
-        AudioConfig,
-        ImageBindConfig,
-        TextConfig,
-        VisionConfig,
-    )
-    from heliograph.model.encoders.imagebind import ImageBind
+    from heliograph.model.encoders.small import imagebind
     from heliograph.model.parts import Media
     from heliograph.model.projections import InputProjectionConfig, OutputProjection
     from heliograph.model.testing import LESSONS, WIDTH, learn_by_heart, small_language
 
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    encoder = ImageBind(
-        ImageBindConfig(
-            VisionConfig(16, 1, 2, size=16, patch=8, clips=2, clip_seconds=None),
-            AudioConfig(12, 1, 2, mel_bins=16, frames=24, kernel=8, stride=8, hop_ms=80.0),
-            TextConfig(16, 1, 2, context=8, vocabulary=50, start=None, end=0),
-            joint=8,
-        )
-    )
+    encoder = imagebind()
     language = small_language(context=512)
     pictures = small_pictures()
     core = AnyToAny.build(

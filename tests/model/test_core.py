@@ -13,13 +13,7 @@ from PIL import Image
 
 from heliograph.model import AnyToAny, Media, Modality, Signal, Text
 from heliograph.model.conditions import SEQUENCE
-from heliograph.model.encoders.config import (
-    AudioConfig,
-    ImageBindConfig,
-    TextConfig,
-    VisionConfig,
-)
-from heliograph.model.encoders.imagebind import ImageBind
+from heliograph.model.encoders.small import imagebind
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Message, ToolCall
 from heliograph.model.projections import InputProjectionConfig
@@ -45,14 +39,7 @@ MIXED = (
 
 def with_encoder() -> AnyToAny:
     torch.manual_seed(0)
-    encoder = ImageBind(
-        ImageBindConfig(
-            VisionConfig(16, 1, 2, size=16, patch=8, clips=2, clip_seconds=None),
-            AudioConfig(12, 1, 2, mel_bins=16, frames=24, kernel=8, stride=8, hop_ms=80.0),
-            TextConfig(16, 1, 2, context=8, vocabulary=50, start=None, end=0),
-            joint=8,
-        )
-    )
+    encoder = imagebind()
     inputs: dict[Modality, InputProjectionConfig] = {
         m: InputProjectionConfig("linear", encoder.width(m), encoder.tokens(m), WIDTH)
         for m in encoder.modalities

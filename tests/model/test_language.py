@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from heliograph.model.errors import WeightsError
 from heliograph.model.language import LanguageModel
 from heliograph.model.signals import added_tokens
-from heliograph.model.testing import CORPUS, small_config, small_language
-from heliograph.model.tokenizer import END_ID, PAD_ID, ROLE_MARKERS, train_tokenizer
+from heliograph.model.testing import CORPUS, FAMILIES, small_config, small_family, small_language
+from heliograph.model.tokenizer import ROLE_MARKERS, train_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -202,9 +202,6 @@ def test_the_template_of_the_checkpoint_wins(tmp_path: Path) -> None:
     assert kept.tokenizer.chat_template == USERS_ONLY
 
 
-FAMILIES = ["Llama", "Qwen2", "Qwen3", "Mistral", "Gemma", "Gemma2", "Gemma3"]
-
-
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_family_is_extended_run_saved_and_adapted(
@@ -238,24 +235,9 @@ def test_each_family_is_extended_run_saved_and_adapted(
 def family_of(family: str, tied: bool) -> LanguageModel:
     """A tiny language model of one family of transformers; its logits reach Gemma 2's cap."""
     tokenizer = train_tokenizer(CORPUS * 10, 400)
-    config = getattr(tf, f"{family}{'Text' if family == 'Gemma3' else ''}Config")(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        intermediate_size=48,
-        max_position_embeddings=64,
-        tie_word_embeddings=tied,
-        bos_token_id=None,
-        eos_token_id=END_ID,
-        pad_token_id=PAD_ID,
-        initializer_range=2.0 if family == "Gemma2" else 0.1,
-    )
     torch.manual_seed(0)
-    model = getattr(tf, f"{family}ForCausalLM")(config)
-    return LanguageModel(model.eval(), tokenizer).eval()
+    wide = {"initializer_range": 2.0} if family == "Gemma2" else {}
+    return LanguageModel(small_family(family, len(tokenizer), tied, **wide), tokenizer).eval()
 
 
 def test_rows_without_a_token_are_never_said() -> None:

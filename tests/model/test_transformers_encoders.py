@@ -12,6 +12,19 @@ import torch
 import transformers as tf
 
 from heliograph.model.encoders import Encoder, load_encoder, outline_encoder
+from heliograph.model.encoders.small import (
+    clap,
+    clip,
+    dino,
+    dinov2,
+    dinov2_with_registers,
+    fused_clap,
+    siglip,
+    spectrogram_transformer,
+    videomae,
+    wav2vec,
+    whisper,
+)
 from heliograph.model.encoders.transformers import TransformersEncoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Film, Image, Sound
@@ -39,120 +52,7 @@ def sound(seconds: float = 2.0, rate: int = 16_000) -> Sound:
     return Sound(samples.astype(np.float32), rate)
 
 
-SIZES = {
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "image_size": 32,
-    "patch_size": 8,
-}
-CROPPED = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-WHOLE = {"size": {"height": 32, "width": 32}}
-
-
-def clip_vision() -> TransformersEncoder:
-    model = tf.CLIPVisionModel(tf.CLIPVisionConfig(**SIZES))
-    return TransformersEncoder(model.eval(), tf.CLIPImageProcessorPil(**CROPPED), film_frames=4)
-
-
-def siglip() -> TransformersEncoder:
-    model = tf.SiglipVisionModel(tf.SiglipVisionConfig(**SIZES))
-    return TransformersEncoder(model.eval(), tf.SiglipImageProcessorPil(**WHOLE), film_frames=4)
-
-
-def dino() -> TransformersEncoder:
-    model = tf.ViTModel(tf.ViTConfig(**SIZES), add_pooling_layer=False)
-    return TransformersEncoder(model.eval(), tf.ViTImageProcessorPil(**WHOLE), film_frames=4)
-
-
-def dinov2() -> TransformersEncoder:
-    model = tf.Dinov2Model(tf.Dinov2Config(**SIZES))
-    return TransformersEncoder(model.eval(), tf.BitImageProcessorPil(**CROPPED), film_frames=4)
-
-
-def dinov2_with_registers() -> TransformersEncoder:
-    config = tf.Dinov2WithRegistersConfig(**SIZES, num_register_tokens=3)
-    model = tf.Dinov2WithRegistersModel(config)
-    return TransformersEncoder(model.eval(), tf.BitImageProcessorPil(**CROPPED), film_frames=4)
-
-
-def videomae() -> TransformersEncoder:
-    model = tf.VideoMAEModel(tf.VideoMAEConfig(**SIZES, num_frames=4, tubelet_size=2))
-    return TransformersEncoder(model.eval(), tf.VideoMAEImageProcessorPil(**CROPPED))
-
-
-def clap(fused: bool = False) -> TransformersEncoder:
-    audio = tf.ClapAudioConfig(
-        hidden_size=16,
-        patch_embeds_hidden_size=8,
-        depths=[1, 1],
-        num_attention_heads=[1, 1],
-        num_hidden_layers=2,
-        num_mel_bins=16,
-        spec_size=32,
-        window_size=2,
-        enable_fusion=fused,
-        aff_block_r=2,
-    )
-    extractor = tf.ClapFeatureExtractor(
-        feature_size=16,
-        sampling_rate=16_000,
-        hop_length=320,
-        max_length_s=1,
-        fft_window_size=512,
-        frequency_max=8000,
-        truncation="fusion" if fused else "rand_trunc",
-    )
-    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
-    config = tf.ClapConfig(text_config=text, audio_config=audio.to_dict())
-    return TransformersEncoder(tf.ClapModel(config).eval(), extractor)
-
-
-def fused_clap() -> TransformersEncoder:
-    return clap(fused=True)
-
-
-def whisper() -> TransformersEncoder:
-    sizes = tf.WhisperConfig(
-        vocab_size=20,
-        d_model=16,
-        encoder_layers=2,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_source_positions=50,
-        max_target_positions=8,
-        num_mel_bins=16,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        decoder_start_token_id=1,
-        begin_suppress_tokens=None,
-    )
-    extractor = tf.WhisperFeatureExtractor(feature_size=16, chunk_length=1)
-    return TransformersEncoder(tf.WhisperModel(sizes).eval(), extractor)
-
-
-def wav2vec() -> TransformersEncoder:
-    sizes = tf.Wav2Vec2Config(
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        conv_dim=(8, 8),
-        conv_stride=(20, 16),
-        conv_kernel=(20, 16),
-        num_conv_pos_embeddings=4,
-        num_conv_pos_embedding_groups=2,
-    )
-    extractor = tf.Wav2Vec2FeatureExtractor()
-    return TransformersEncoder(tf.Wav2Vec2Model(sizes).eval(), extractor, sound_seconds=0.5)
-
-
-@pytest.mark.parametrize("made", [clip_vision, siglip, dino, dinov2, dinov2_with_registers])
+@pytest.mark.parametrize("made", [clip, siglip, dino, dinov2, dinov2_with_registers])
 def test_a_vision_model_reads_pictures_and_films(
     made: Callable[[], TransformersEncoder], tmp_path: Path
 ) -> None:
@@ -202,7 +102,8 @@ def test_a_model_of_films_reads_them_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "tokens"), [(whisper, 50), (wav2vec, 25), (clap, 16), (fused_clap, 16)]
+    ("made", "tokens"),
+    [(whisper, 50), (wav2vec, 25), (spectrogram_transformer, 6), (clap, 16), (fused_clap, 16)],
 )
 def test_an_audio_model_reads_sounds(
     made: Callable[[], TransformersEncoder], tokens: int, tmp_path: Path
@@ -279,7 +180,7 @@ def test_half_of_a_model_of_two_halves(tmp_path: Path) -> None:
 
 
 def test_a_wrong_checkpoint_of_transformers_is_one_sentence(tmp_path: Path) -> None:
-    encoder = clip_vision()
+    encoder = clip()
     encoder.save_pretrained(tmp_path)
     weights = tmp_path / "model.safetensors"
     good = weights.read_bytes()
@@ -300,7 +201,7 @@ def test_a_wrong_checkpoint_of_transformers_is_one_sentence(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "made",
-    [clip_vision, siglip, dinov2_with_registers, videomae, clap, fused_clap, whisper, wav2vec],
+    [clip, siglip, dinov2_with_registers, videomae, clap, fused_clap, whisper, wav2vec],
 )
 def test_the_outline_has_the_sizes_without_the_weights(
     made: Callable[[], TransformersEncoder], tmp_path: Path
@@ -317,7 +218,7 @@ def test_the_outline_has_the_sizes_without_the_weights(
 
 
 def test_how_media_are_read_can_be_said_outside(tmp_path: Path) -> None:
-    clip_vision().save_pretrained(tmp_path)
+    clip().save_pretrained(tmp_path)
     assert load_encoder(tmp_path).tokens("video") == 4 * 16
     assert load_encoder(tmp_path, {"film_frames": 2}).tokens("video") == 2 * 16
     pooled = load_encoder(tmp_path, {"pooled": 16})

@@ -15,6 +15,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.memory import Part
 from heliograph.model.training.alignment.settings import FILE, Settings
 
@@ -90,12 +92,13 @@ def write_card(
 
 def licences(core: Path, settings: Settings) -> dict[str, str]:
     """The licence of each part: as stated now, or in an earlier run, or by the part's folder."""
-    folders = [
-        core / "language",
-        *sorted(core.glob("encoders/*")),
-        *sorted(core.glob("decoders/*")),
+    shelf = Shelf.from_pretrained(core)
+    names = [
+        LANGUAGE,
+        *(f"encoders/{name}" for name in shelf.encoders),
+        *(f"decoders/{modality}" for modality in shelf.decoders),
     ]
-    found = {str(f.relative_to(core)): _licence(f) for f in folders if f.is_dir()}
+    found = {name: _stated(core, name, shelf.origins) for name in names}
     path = settings.core / LICENCES
     before = read_json(path) if path.exists() else {}
     for name, licence in {**before, **dict(settings.licences)}.items():
@@ -143,6 +146,16 @@ def _last(columns: Mapping[str, Sequence[float]]) -> dict[str, float]:
     values = {name: column[-1] for name, column in columns.items() if column}
     left = {name: x for name, x in values.items() if name not in ("step", "seconds")}
     return {name: x for name, x in left.items() if math.isfinite(x)}
+
+
+def _stated(core: Path, part: str, origins: Origins) -> str:
+    """The licence of a part: as it was when the core was composed, or by the part's folder."""
+    source = origins.sources.get(part)
+    if source is not None and source.licence is not None:
+        return source.licence
+    if source is not None and source.path is not None and not source.copied:
+        return _licence(Path(source.path))
+    return _licence(core / part)
 
 
 def _licence(folder: Path) -> str:

@@ -18,11 +18,16 @@ import torch
 from heliograph.model.checkpoint import check_tensors, read_json
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import TrainingError, WeightsError
-from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.headers import headers, read
+from heliograph.model.origins import LANGUAGE
+from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.senses import language_headers
+from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.settings import Settings
 
 LORA_TARGETS = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")
+VOCABULARY = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "lm_head.weight")
+"""Matrices that have a row for each token."""
 QUANTIZED = 0.55
 """Bytes of a number in 4 bits, with its share of the scales."""
 
@@ -60,11 +65,9 @@ def parts(settings: Settings) -> list[Part]:
     Raises:
         WeightsError: files of the core are missing or damaged.
     """
-    recipe, folder = settings.recipe, settings.core / LANGUAGE
-    origins = Origins.from_config(read_json(settings.core / "config.json"))
-    base = origins.unchecked(settings.core, LANGUAGE, "language")
-    body = {name: header.shape for name, header in language_headers(base).items()}
-    lora, adapter = 0, folder / "adapter"
+    recipe = settings.recipe
+    body = _language(settings.core)
+    lora, adapter = 0, settings.core / LANGUAGE / "adapter"
     if adapter.is_dir():
         lora = sum(map(math.prod, _sizes(adapter).values()))
     elif recipe.language and not settings.full:
@@ -131,6 +134,22 @@ def free(device: torch.device) -> int | None:
 def _quantized(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor is a layer's matrix, and not an embedding or the head."""
     return len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", "wte"))
+
+
+def _language(core: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of the language model's tensors: those of its files, with room for the core's rows."""
+    folder = core / LANGUAGE
+    base = Shelf.from_pretrained(core).origins.place(core, LANGUAGE, "language", hashed=False)
+    body = {name: header.shape for name, header in language_headers(base).items()}
+    rows = folder / ROWS_FILE
+    if base == folder or not rows.is_file():
+        return body
+    ids = read(headers(rows)["ids"])
+    needed = int(ids.max()) + 1 if len(ids) else 0
+    return {
+        name: (max(shape[0], needed), *shape[1:]) if name.endswith(VOCABULARY) else shape
+        for name, shape in body.items()
+    }
 
 
 def _sizes(folder: Path, pattern: str = "*.safetensors") -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,8 @@
 """The core that a run leaves: the one that it began with, and what it trained put in place.
 
 What wasn't trained is copied file by file, so it keeps its precision to the last bit, and data
-that was prepared for the first core serves the next stage too.
+that was prepared for the first core serves the next stage too. Parts that the first core refers to
+stay where they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from heliograph.model.checkpoint import read_tensors
 from heliograph.model.core import AnyToAny
+from heliograph.model.origins import LANGUAGE
+from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.parts import choose, named, stored_precision
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.checkpoints import averaged
@@ -30,7 +33,9 @@ def publish(settings: Settings) -> Path:
     out, partial = settings.out / "core", settings.out / ".core.partial"
     shutil.rmtree(partial, ignore_errors=True)
     shutil.copytree(settings.core, partial, ignore=shutil.ignore_patterns("README.md", "curve.svg"))
-    precision = stored_precision(settings.core / "language")
+    origins = Shelf.from_pretrained(settings.core).origins
+    base = origins.place(settings.core, LANGUAGE, "language", hashed=False)
+    precision = stored_precision(base)
     core = AnyToAny.from_pretrained(settings.core, dtype=precision)
     rows = choose(core, settings)
     averaged(settings.out, named(core, rows))

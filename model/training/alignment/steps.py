@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -70,18 +71,45 @@ class Forward(nn.Module):
         ]
         condition = torch.stack(each).sum() / (counts[1:] > 0).sum().clamp(min=1)
         loss = words + self._settings.condition_weight * condition
-        if at_times := self._at_times():
-            loss = loss + 0.0 * torch.stack([p.sum() for p in at_times]).sum()
+        absent = self._absent(batch)
+        if absent:
+            loss = loss + 0.0 * torch.stack([p.sum() for p in absent]).sum()
         return torch.stack([loss, words, condition, outputs.correct / tokens, *each])
 
-    def _at_times(self) -> list[nn.Parameter]:
-        """What trains and isn't used by each piece: a projection, where its modality is absent.
+    def _absent(self, batch: Batch) -> list[nn.Parameter]:
+        """What trains and isn't used by this piece: projections of modalities that it has not.
 
-        It takes part with a gradient of nothing, because processes that add up gradients have
+        They take part with a gradient of nothing, because processes that add up gradients have
         to have the same ones, and one process goes the way that several go.
         """
-        modules = (self.core.inputs, self.core.outputs, self.rows or nn.Module())
-        return [p for module in modules for p in module.parameters() if p.requires_grad]
+        shown, made = ({g.modality for g in groups} for groups in (batch.media, batch.runs))
+        return [
+            getattr(module, name)
+            for there, side in zip((shown, made), self._trained, strict=True)
+            for modality, places in side.items()
+            if modality not in there
+            for module, name in places
+        ]
+
+    @cached_property
+    def _trained(self) -> list[dict[str, list[tuple[nn.Module, str]]]]:
+        """Where what trains of input and of output projections is, by modality.
+
+        Looking for it takes long beside a step of a small core. Modules are kept and not their
+        parameters, which FSDP changes for others.
+        """
+        return [
+            {
+                modality: [
+                    (module, name)
+                    for module in projection.modules()
+                    for name, parameter in module.named_parameters(recurse=False)
+                    if parameter.requires_grad
+                ]
+                for modality, projection in side.items()
+            }
+            for side in (self.core.inputs, self.core.outputs)
+        ]
 
 
 class Steps:

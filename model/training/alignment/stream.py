@@ -1,14 +1,15 @@
 """The rows of each step, a function of the seed and the step alone.
 
 Some steps' rows are drawn together. Without packing they are sorted by length, so that those of
-a step have about the same; with packing, samples stand behind each other in rows of up to the
-longest length. A step's samples are divided into *pieces*, each small enough for
-one forward pass, and the pieces among the processes: the samples of a step, and so the curve, are
-the same however many processes there are.
+a step have about the same; with packing, samples stand behind each other in rows, as long as it
+pays: longer rows hold less padding and more attention. A step's samples are divided into
+*pieces*, each small enough for one forward pass, and the pieces among the processes: the samples
+of a step, and so the curve, are the same however many processes there are.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -94,6 +95,7 @@ class Stream:
         self.tokens = 0
         """Tokens that were read, padding not counted."""
         self.limit = min(settings.length, core.language.context)
+        self._layer = layer_work(core)
         if settings.samples < team.size:
             raise InputError(
                 f"A step of {settings.samples} samples is too few for {team.size} processes."
@@ -212,21 +214,51 @@ class Stream:
         return [ordered[a:b] for a, b in zip(at, at[1:], strict=False)]
 
     def _bins(self, piece: Sequence[Drawn]) -> list[list[Row]]:
-        """Rows to be packed together: as few as there is room for, of about the same length."""
+        """Rows to be packed together."""
         rows = [sample.row for sample in piece]  # longest first
         if not self._settings.packs:
             return [[row] for row in rows]
-        count = -(-sum(len(row.ids) for row in rows) // self.limit)
-        while True:
-            bins: list[list[Row]] = [[] for _ in range(count)]
-            filled = [0] * count
-            for row in rows:
-                shortest = filled.index(min(filled))
-                bins[shortest].append(row)
-                filled[shortest] += len(row.ids)
-            if max(filled) <= self.limit:
-                return bins
-            count += 1
+        return packed(rows, self.limit, self._layer)
+
+
+def packed(rows: Sequence[Row], limit: int, layer: float) -> list[list[Row]]:
+    """Rows to be packed together, in as many bins as take the fewest operations.
+
+    Args:
+        rows: the longest first.
+        limit: length of a bin at most.
+        layer: what ``layer_work`` gives.
+    """
+    best, least = [[row] for row in rows], math.inf
+    for count in range(1, len(rows) + 1):
+        bins = _dealt(rows, count)
+        longest = max(sum(len(row.ids) for row in bin) for bin in bins)
+        work = count * longest * (layer + longest)
+        if longest <= limit and work < least:
+            best, least = bins, work
+    return best
+
+
+def _dealt(rows: Sequence[Row], count: int) -> list[list[Row]]:
+    """Rows, the longest first, in so many bins of about the same length."""
+    bins: list[list[Row]] = [[] for _ in range(count)]
+    filled = [0] * count
+    for row in rows:
+        shortest = filled.index(min(filled))
+        bins[shortest].append(row)
+        filled[shortest] += len(row.ids)
+    return bins
+
+
+def layer_work(core: AnyToAny) -> float:
+    """What the matrices of a layer take for one token, in units of its attention to another.
+
+    A token's attention to another costs 4 W operations for width W, its matrices 8 W² + 6 W F for
+    an inner width of F.
+    """
+    config = core.language.model.config.get_text_config()
+    inner = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return float(2 * config.hidden_size + 1.5 * inner)
 
 
 def shortened(row: Row, limit: int, core: AnyToAny) -> Row:

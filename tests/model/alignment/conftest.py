@@ -16,12 +16,12 @@ from heliograph.model.data.preparing import prepare
 from heliograph.model.data.sets import DataSet
 from heliograph.model.decoders.testing import LENGTH, small_pictures, small_sounds
 from heliograph.model.decoders.testing import WIDTH as CONDITION
-from heliograph.model.encoders.config import AudioConfig, ImageBindConfig, TextConfig, VisionConfig
-from heliograph.model.encoders.imagebind import ImageBind
+from heliograph.model.encoders.small import imagebind
+from heliograph.model.language import LanguageModel
 from heliograph.model.media import Image, write
 from heliograph.model.parts import Modality
 from heliograph.model.projections import InputProjectionConfig, OutputProjection
-from heliograph.model.testing import WIDTH, small_language
+from heliograph.model.testing import small_language
 from heliograph.model.training.alignment.settings import Settings
 
 
@@ -50,17 +50,14 @@ class World:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A core that reads pictures and makes pictures and sounds, and twelve rows for it."""
-    folder = tmp_path_factory.mktemp("world")
+    return world_of(small_language(tied=False, context=256), tmp_path_factory.mktemp("world"))
+
+
+def world_of(language: LanguageModel, folder: Path) -> World:
+    """The same with another language model."""
     torch.manual_seed(0)
-    encoder = ImageBind(
-        ImageBindConfig(
-            VisionConfig(16, 1, 2, size=16, patch=8, clips=2, clip_seconds=None),
-            AudioConfig(12, 1, 2, mel_bins=16, frames=24, kernel=8, stride=8, hop_ms=80.0),
-            TextConfig(16, 1, 2, context=8, vocabulary=50, start=None, end=0),
-            joint=8,
-        )
-    )
-    language = small_language(tied=False, context=256)
+    encoder = imagebind()
+    width = language.width
     made: tuple[Modality, ...] = ("image", "audio")
     counts = {spec.modality: spec.count for spec in language.table.specs}
     AnyToAny.build(
@@ -70,12 +67,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
                 "resampler",
                 encoder.width("image"),
                 encoder.tokens("image"),
-                WIDTH,
+                width,
                 tokens=3,
                 hidden=16,
             ).build()
         },
-        {m: OutputProjection(WIDTH, CONDITION, LENGTH, counts[m], 16, 1, 2, 32) for m in made},
+        {m: OutputProjection(width, CONDITION, LENGTH, counts[m], 16, 1, 2, 32) for m in made},
         {"imagebind": encoder},
         {"image": small_pictures(), "audio": small_sounds()},
     ).save_pretrained(folder / "core")

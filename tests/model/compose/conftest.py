@@ -12,14 +12,7 @@ import transformers as tf
 
 from heliograph.model.compose import Parts, compose
 from heliograph.model.decoders.testing import small_pictures, small_sounds
-from heliograph.model.encoders.config import (
-    AudioConfig,
-    ImageBindConfig,
-    TextConfig,
-    VisionConfig,
-)
-from heliograph.model.encoders.imagebind import ImageBind
-from heliograph.model.encoders.transformers import TransformersEncoder
+from heliograph.model.encoders.small import clap, clip, imagebind
 from heliograph.model.testing import CORPUS, small_config
 from heliograph.model.tokenizer import train_tokenizer
 
@@ -41,7 +34,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "llama" / "README.md").write_text(CARD)
     clip().save_pretrained(root / "clip")
     clap().save_pretrained(root / "clap")
-    small_imagebind().save_pretrained(root / "imagebind")
+    imagebind().save_pretrained(root / "imagebind")
     small_pictures().save_pretrained(root / "pictures")
     small_sounds().save_pretrained(root / "sounds")
     return root
@@ -81,54 +74,3 @@ def composing(parts: Parts, tmp_path: Path) -> Callable[..., Path]:
         return out
 
     return run
-
-
-def clip() -> TransformersEncoder:
-    sizes = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 8,
-    }
-    model = tf.CLIPVisionModel(tf.CLIPVisionConfig(**sizes))
-    crop = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    return TransformersEncoder(model.eval(), tf.CLIPImageProcessorPil(**crop), film_frames=4)
-
-
-def clap() -> TransformersEncoder:
-    audio = {
-        "hidden_size": 16,
-        "patch_embeds_hidden_size": 8,
-        "depths": [1, 1],
-        "num_attention_heads": [1, 1],
-        "num_hidden_layers": 2,
-        "num_mel_bins": 16,
-        "spec_size": 32,
-        "window_size": 2,
-        "aff_block_r": 2,
-    }
-    extractor = tf.ClapFeatureExtractor(
-        feature_size=16,
-        sampling_rate=16_000,
-        hop_length=320,
-        max_length_s=1,
-        fft_window_size=512,
-        frequency_max=8000,
-        truncation="rand_trunc",
-    )
-    text = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
-    model = tf.ClapModel(tf.ClapConfig(text_config=text, audio_config=audio))
-    return TransformersEncoder(model.eval(), extractor)
-
-
-def small_imagebind() -> ImageBind:
-    return ImageBind(
-        ImageBindConfig(
-            VisionConfig(16, 1, 2, size=16, patch=8, clips=2, clip_seconds=None),
-            AudioConfig(12, 1, 2, mel_bins=16, frames=24, kernel=8, stride=8, hop_ms=80.0),
-            TextConfig(16, 1, 2, context=8, vocabulary=50, start=None, end=0),
-            joint=8,
-        )
-    )
