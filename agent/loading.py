@@ -103,6 +103,7 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
 
     assert settings.llm is not None
     shelf = Shelf.from_pretrained(settings.weights_dir())
+    shelf.compiled = settings.compiled
     if settings.device == "auto":
         shelf.plan, device = plan_here(settings), torch.device("cpu")  # which the plan overrides
     else:
@@ -120,7 +121,11 @@ def _load(settings: Settings) -> Core:
 
     from heliograph.model.core import AnyToAny
 
+    folder = settings.weights_dir()
     if settings.device == "auto":
-        return AnyToAny.from_pretrained(settings.weights_dir(), plan=plan_here(settings))
-    dtype: torch.dtype = getattr(torch, settings.dtype)
-    return AnyToAny.from_pretrained(settings.weights_dir(), device=settings.device, dtype=dtype)
+        core = AnyToAny.from_pretrained(folder, plan=plan_here(settings))
+    else:
+        dtype: torch.dtype = getattr(torch, settings.dtype)
+        core = AnyToAny.from_pretrained(folder, device=settings.device, dtype=dtype)
+    core.shelf.compiled = settings.compiled
+    return core

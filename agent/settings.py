@@ -38,6 +38,9 @@ class Settings(BaseModel):
     """Precision in which the core computes, unless ``device`` is ``auto``."""
     gpu_memory: float | None = Field(default=None, gt=0)
     """GB of each GPU that ``auto`` may fill; ``None`` is all that is free."""
+    compiled: bool = False
+    """Let ``torch.compile`` have the decoders: each is translated for minutes when it is first
+    used, and faster from then on, on a GPU."""
     llm: str | None = None
     """A LangChain chat model as ``provider:name``, in place of the core's language model: it asks
     for media by tools, and the core's decoders take its words (``condition`` is "caption")."""

@@ -47,6 +47,8 @@ class Shelf:
     dtype: torch.dtype = torch.float32
     """Precision in which parts that are read compute, where there is no plan."""
     plan: Plan | None = None
+    compiled: bool = False
+    """Whether decoders that are read are handed to ``torch.compile``."""
     visitor: str | None = None
     """The part that takes its turn on its device."""
 
@@ -123,6 +125,8 @@ class Shelf:
 
             folder = self.folder(part, "decoder")
             decoder = DiffusionDecoder.from_pretrained(folder, self._dtype(place))
+            if self.compiled:
+                decoder.compile()
             self.loaded_decoders[modality] = decoder
             self._move(part, place.rest if place else device)
         self._take(part, place)

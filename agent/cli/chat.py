@@ -50,6 +50,14 @@ def chat(
     ] = None,
     device: Device = "cpu",
     llm: Llm = None,
+    compiled: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Translate decoders by torch.compile: minutes when one is first used, faster "
+            "from then on, on a GPU.",
+        ),
+    ] = False,
 ) -> None:
     """Talk; /help tells what else can be typed. Ctrl-C stops an answer."""
     from rich.console import Console
@@ -58,7 +66,7 @@ def chat(
     from heliograph.agent.settings import Settings
 
     console = Console()
-    assistant = Assistant(Settings.of(weights=weights, device=device, llm=llm))
+    assistant = Assistant(Settings.of(weights=weights, device=device, llm=llm, compiled=compiled))
     talk = Chat(assistant, console, thread or _new_name())
     console.print(f"Conversation {talk.thread}; /help tells what can be typed.", style="dim")
     for line in _lines(assistant.settings.home / "chat_history", console):

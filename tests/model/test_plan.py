@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from heliograph.model.activations import alive
 from heliograph.model.core import AnyToAny
+from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.decoders.testing import values
 from heliograph.model.decoders.workload import TRANSFORMER, UNET
 from heliograph.model.errors import InputError, MissingExtra, TooLittleMemory, WeightsError
@@ -387,6 +388,30 @@ def test_a_turn_on_two_devices_gives_what_one_gives(
             for c in (core, home)
         )
         assert np.array_equal(values(there[0]), values(here[0]))
+
+
+def test_decoders_that_are_compiled_make_the_same(
+    tiny_core_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a backend that takes the graphs as they are: the real one takes a minute each."""
+    translated: list[str] = []
+
+    def backend(graph: Any, inputs: Any) -> Any:
+        translated.append(type(graph).__name__)
+        return graph.forward
+
+    plain = DiffusionDecoder.compile
+    monkeypatch.setattr(DiffusionDecoder, "compile", lambda self: plain(self, backend=backend))
+    core, other = (AnyToAny.from_pretrained(tiny_core_dir) for _ in range(2))
+    core.shelf.compiled = True
+    made = []
+    for one in (core, other):
+        decoder = one.decoder("image")
+        made.append(values(decoder.decode(decoder.encode_condition(["a dog"]), seeds=[1])[0]))
+    assert translated and np.allclose(*made, atol=1)
+    assert set(core.decoder("image").pipeline.unet.state_dict()) == set(
+        other.decoder("image").pipeline.unet.state_dict()
+    )
 
 
 def test_the_dtype_of_a_core_reaches_its_encoders_and_decoders(tiny_core_dir: Path) -> None:

@@ -15,6 +15,8 @@ def test_licences_are_those_of_the_folders_unless_somebody_states_others(tmp_pat
     for name in ("language", "encoders/clip", "decoders/image", "decoders/audio"):
         (core / name).mkdir(parents=True)
     before.mkdir()
+    parts = {"encoders": {"clip": ["image"]}, "decoders": ["image", "audio"]}
+    write_json(core / "config.json", parts)
     (core / "language" / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\nText")
     (core / "encoders" / "clip" / "LICENSE").write_text("\nMIT License\n\nPermission …")
     (core / "decoders" / "image" / "README.md").write_text("license: in the text is not stated")
