@@ -7,6 +7,7 @@ precision for storage.
 
 from __future__ import annotations
 
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -29,10 +30,10 @@ def quiet(*libraries: str) -> Iterator[None]:
     Args:
         libraries: which of them are imported and kept quiet besides ``transformers``.
     """
-    logs: list[Any] = [
-        import_module(f"{name}.utils.logging") for name in (*libraries, "transformers")
-    ]
-    with _ONE_AT_A_TIME:
+    with _ONE_AT_A_TIME, _advice_of("bitsandbytes"):  # which the others import where it is there
+        logs: list[Any] = [
+            import_module(f"{name}.utils.logging") for name in (*libraries, "transformers")
+        ]
         before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
         for log in logs:
             log.set_verbosity_error()
@@ -47,3 +48,15 @@ def quiet(*libraries: str) -> Iterator[None]:
                 log.set_verbosity(level)
                 if bars:
                     log.enable_progress_bar()
+
+
+@contextmanager
+def _advice_of(name: str) -> Iterator[None]:
+    """Keeps back what a library without such settings logs below errors."""
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
