@@ -99,6 +99,9 @@ _stage(
     "Stage 2, decoding-side alignment: only the output projections and the new token rows.",
 )
 _stage("instruct", "Stage 3, MosIT: LoRA and every projection.")
+_stage(
+    "signals", "After the stages: output projections alone, on a language model that stands still."
+)
 
 
 @app.command()

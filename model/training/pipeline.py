@@ -7,6 +7,7 @@
     encode      stage 1: input projections                      encode/
     decode      stage 2: output projections, new token rows     decode/
     instruct    stage 3: LoRA and projections                   instruct/
+    signals     output projections alone, what is left to gain  signals/
     assemble    the core directory, in half precision           core/
 
 Each training reads what the ones before it left, may be stopped at any time and goes on
@@ -24,7 +25,15 @@ from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Modality
-from heliograph.model.training import decode, decoder_runs, encode, instruct, parts, stages
+from heliograph.model.training import (
+    decode,
+    decoder_runs,
+    encode,
+    instruct,
+    parts,
+    signals,
+    stages,
+)
 from heliograph.model.training.loop import Outcome, Schedule, averaged, fit
 from heliograph.model.training.presets import Preset
 
@@ -108,6 +117,27 @@ def train_instruct(
     )
 
 
+def train_signals(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """Output projections alone, on the core that the stages left, or on a finished base."""
+    known = conditioners(work, settings)
+    core, made = _aligned(work, settings, known), settings.finished
+    signals.choose(core, made)
+    encoder = parts.encoder(work, settings)
+    return fit(
+        stages.parts(core),
+        signals.batches(
+            core, encoder, made, settings.batches.signals, settings.seed, settings.captioned
+        ),
+        signals.signal_loss(core, known, made),
+        schedule,
+        work / "signals",
+        title="output projections alone",
+        seconds=seconds,
+    )
+
+
 def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
     """Put the newest of everything together and write the core directory.
 
@@ -118,11 +148,9 @@ def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
         WeightsError: a file is larger than ``LARGEST_FILE``.
     """
     known = conditioners(work, settings)
-    core = _core(work, settings, known, *_trained(work, "encode", "decode"))
-    if _trained(work, "instruct"):
-        instruct.choose(core, settings.lora_rank)
-        averaged(work / "instruct", stages.parts(core))
-        core.language.merge_lora()
+    core = _aligned(work, settings, known)
+    if _trained(work, "signals"):
+        averaged(work / "signals", stages.parts(core))
     whole = AnyToAny.build(
         core.language,
         {m: core.inputs[m] for m in core.sees},  # type: ignore[misc]
@@ -154,9 +182,10 @@ TRAININGS: Mapping[str, Training] = {
     "encode": train_encode,
     "decode": train_decode,
     "instruct": train_instruct,
+    "signals": train_signals,
 }
 """Every training by its name, in an order in which they can be run."""
-STAGES = ("encode", "decode", "instruct")
+STAGES = ("encode", "decode", "instruct", "signals")
 PARTS = tuple(name for name in TRAININGS if name not in STAGES)
 """What comes before the three stages."""
 
@@ -253,6 +282,19 @@ def _core(
 
 def _schedule(name: str, settings: Preset) -> Schedule:
     return {**decoder_runs.SCHEDULES, **settings.schedules}[name]
+
+
+def _aligned(work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder]) -> AnyToAny:
+    """What the three stages left, LoRA added to the weights; the base where none was trained."""
+    stages_done = _trained(work, "encode", "decode")
+    if settings.base is not None and not stages_done:
+        return AnyToAny.from_pretrained(settings.base)
+    core = _core(work, settings, known, *stages_done)
+    if _trained(work, "instruct"):
+        instruct.choose(core, settings.lora_rank)
+        averaged(work / "instruct", stages.parts(core))
+        core.language.merge_lora()
+    return core
 
 
 def _trained(work: Path, *runs: str) -> list[str]:

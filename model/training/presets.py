@@ -62,6 +62,7 @@ class Batches:
     encode: int = 24
     decode: int = 32
     instruct: int = 16
+    signals: int = 32
 
 
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
@@ -71,6 +72,7 @@ _SCHEDULES: Mapping[str, Schedule] = {
     "encode": Schedule(4500, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(4200, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "instruct": Schedule(2800, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
+    "signals": Schedule(3000, 5e-4, warmup=50, ema=0.99, weight_decay=0.0),
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.07,
@@ -85,7 +87,8 @@ _SHARES: Mapping[str, float] = {
     "language": 0.12,
     "encode": 0.06,
     "decode": 0.03,
-    "instruct": 0.05,
+    "instruct": 0.04,
+    "signals": 0.01,
 }
 
 
@@ -109,6 +112,9 @@ class Preset:
     """Weight of what each projected token of a medium should be, in stages 1 and 3."""
     captioned: bool = True
     """The assistant says in words what a signal run is to show, before the run."""
+    finished: tuple[Modality, ...] = ("image",)
+    """Whose output projections train alone at last. Sounds gain nothing more: by their signals they
+    are right as often as by their captions."""
     base: Path | None = None
     """A core that ``assemble`` wrote: its encoders, language model and decoders are what the
     three stages start from, instead of what was trained in the work directory."""
@@ -169,7 +175,9 @@ TINY = Preset(
         heads=2,
         ff=32,
     ),
-    batches=Batches(images=4, films=2, sounds=2, dialogues=4, encode=4, decode=4, instruct=4),
+    batches=Batches(
+        images=4, films=2, sounds=2, dialogues=4, encode=4, decode=4, instruct=4, signals=4
+    ),
     lora_rank=4,
     schedules=dict.fromkeys([*_SCHEDULES, *_SHARES], _SHORT),
 )

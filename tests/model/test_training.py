@@ -20,7 +20,7 @@ from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
 from heliograph.model.primer.grammar import grammar
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
 from heliograph.model.signals import added_tokens
-from heliograph.model.training import decode, encode, instruct, pipeline, stages
+from heliograph.model.training import decode, encode, instruct, pipeline, signals, stages
 from heliograph.model.training import pairs as pairs_of
 from heliograph.model.training.conversations import Looker, batches_of, length_in, slots, worded
 from heliograph.model.training.encoders import contrast
@@ -395,6 +395,25 @@ def test_the_stages_start_from_a_core_and_change_only_what_they_train(tmp_path, 
     assert any(not torch.equal(ours[name], theirs[name]) for name in theirs)
     if pooled:  # and of such a core another that reads patches can be made
         assert not isinstance(pipeline.parts.of_base(core), PooledEncoder)
+
+
+def test_output_projections_alone_come_nearer_to_what_decoders_were_made_for(tmp_path):
+    settings = replace(TINY, base=weights_dir(), schedules={"signals": Schedule(12, 1e-3)})
+    before = AnyToAny.from_pretrained(weights_dir())
+    conditioners = pipeline.conditioners(tmp_path, settings)
+    loss = signals.signal_loss(before, conditioners, ("image",))
+    batch = signals.batches(before, before.encoder("image"), ("image",), 8, 5)(0)
+    assert {group.modality for group in batch.runs} >= {"image"}
+    first = loss(batch, torch.Generator())["loss"]
+    pipeline.train("signals", tmp_path, settings)
+    after = pipeline.assemble(tmp_path, settings, tmp_path / "core")
+    moved = {
+        name
+        for name, x in after.state_dict().items()
+        if not torch.equal(x, before.state_dict()[name])
+    }
+    assert moved and all(name.startswith("outputs.image.") for name in moved)
+    assert torch.isfinite(first) and first < 0.1  # the bundled ones are near already
 
 
 def test_a_base_of_other_parts_is_refused(tiny_core_dir, tmp_path):
