@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -99,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit; ``arguments`` are the process's own unless given."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # of what it could be faster with
     if arguments is None:
         _collect_seldom()
     try:
