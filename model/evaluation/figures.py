@@ -69,6 +69,11 @@ POOLS: Mapping[str, tuple[str, Callable[[Verdict], bool], Callable[[Verdict], bo
         lambda v: True,
         lambda v: v.order,
     ),
+    "one-kind": (
+        "picture drawn, one object or several of a kind",
+        lambda v: v.row in ("draw-one", "draw-several"),
+        lambda v: v.right,
+    ),
     "english": ("English, all rows", lambda v: v.language == "en", lambda v: v.right),
     "french": ("French, all rows", lambda v: v.language == "fr", lambda v: v.right),
     "arabic": ("Arabic, all rows", lambda v: v.language == "ar", lambda v: v.right),
