@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[str, str | None]] = {
     "film in": ("What is this?", "video"),
     "picture out": ("Draw a small dog on the left.", None),
     "sound out": ("Play a bell, three times.", None),
-    "film out": ("Film a dog that moves left.", None),
+    "film out": ("Film a dog that moves left on a white background.", None),
     "picture in, sound out": ("What does this sound like?", "image"),
 }
 """Question and modality of its file for each kind of turn."""

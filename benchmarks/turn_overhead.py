@@ -21,7 +21,7 @@ QUESTIONS = {
     "text": "What can you do?",
     "picture": "Draw a small dog on the left.",
     "sound": "Play a bell, three times.",
-    "film": "Film a dog that moves left.",
+    "film": "Film a dog that moves left on a white background.",
 }
 
 
