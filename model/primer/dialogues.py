@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 
 from heliograph.model.primer import scenes
-from heliograph.model.primer.grammar import grammar, making, reading, talking
+from heliograph.model.primer.grammar import grammar, making, plain, reading, talking
 from heliograph.model.primer.grammar.speech import DEFAULT_BACKGROUND
 from heliograph.model.primer.grammar.teller import Teller
 from heliograph.model.primer.grammar.turns import Called, Dialogue, Made, Shown, Turn
@@ -81,10 +81,13 @@ _TASKS: Mapping[str, tuple[float, Callable[[Teller], list[Turn]]]] = {
     "calculate": (10, talking.calculate),
     "decline": (8, talking.decline),
     "greet": (2, talking.greet),
+    # never drawn for training: only where it is asked for
+    "in_other_words": (0, plain.in_other_words),
 }
-TASKS: tuple[str, ...] = tuple(_TASKS)
 WEIGHTS: Mapping[str, float] = {task: weight for task, (weight, _) in _TASKS.items()}
 """How often each task comes up when none is asked for."""
+TASKS: tuple[str, ...] = tuple(task for task, weight in WEIGHTS.items() if weight)
+"""What training draws from."""
 
 
 def sample(
@@ -95,12 +98,13 @@ def sample(
     scenes: Split = "train",
     phrasings: Split = "train",
 ) -> Dialogue:
-    """Draw a dialogue of one of the tasks (all by default, by their weights).
+    """Draw a dialogue of one of the tasks (``TASKS`` by default, by their weights).
 
     The same generator state gives the same dialogue. ``KeyError`` for an unknown task.
     """
     names = TASKS if tasks is None else tasks
-    task = rng.choices(names, [WEIGHTS[name] for name in names])[0]
+    weights = [WEIGHTS[name] for name in names]
+    task = rng.choices(names, weights if any(weights) else None)[0]
     if language is None:
         language = rng.choices(LANGUAGES, [LANGUAGE_WEIGHTS[x] for x in LANGUAGES])[0]
     tell = _TASKS[task][1]

@@ -547,4 +547,5 @@ def build() -> Grammar:
         frames={"background": "$what، خلفية $background"},
         outside={kind: part(words) for kind, words in outside_ar.WORDS.items()},
         signs=outside_ar.SIGNS,
+        please=("من فضلك $asked", "$asked، من فضلك", "$asked لو سمحت"),
     )

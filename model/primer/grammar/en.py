@@ -658,4 +658,5 @@ def build() -> Grammar:
         frames={"background": "$what, $background background"},
         outside={kind: part(words) for kind, words in outside.ENGLISH.items()},
         signs=outside.SIGNS,
+        please=("please $asked", "$asked, please", "$asked please"),
     )

@@ -621,4 +621,5 @@ def build() -> Grammar:
         frames={"background": "$what, fond $background"},
         outside={kind: part(words) for kind, words in outside_fr.WORDS.items()},
         signs=outside_fr.SIGNS,
+        please=("s'il te plaît, $asked", "$asked, s'il te plaît", "$asked, s'il vous plaît"),
     )

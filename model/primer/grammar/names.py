@@ -7,6 +7,7 @@ backgrounds and motions come in by their English name, as scenes hold them.
 
 from __future__ import annotations
 
+import random
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
@@ -39,6 +40,8 @@ class Names(ABC):
     sizes: ClassVar[Wordings]
     """Neutral (masculine) adjectives."""
     relations: ClassVar[Wordings]
+    together: ClassVar[Sequence[str]]
+    """Between two objects whose relation is left open."""
     times: ClassVar[Mapping[int, Sequence[str]]]
     directions: ClassVar[Wordings]
     with_background: ClassVar[Sequence[str]]
@@ -47,6 +50,8 @@ class Names(ABC):
     """Ways to say the background first."""
     moving: ClassVar[Wordings]
     """Motions behind the noun: "moving left", "that moves left"."""
+    moving_before: ClassVar[Wordings] = {}
+    """Motions as adjectives, where the language has such: "a spinning dog"."""
     to_move: ClassVar[Wordings]
     """Motions behind a verb of making: "(make it) move left"."""
     joiner: ClassVar[str] = ", "
@@ -104,6 +109,14 @@ class Names(ABC):
         """The plural behind "the number of"."""
         return self.plural(name)
 
+    @abstractmethod
+    def some(self, name: str) -> str:
+        """The plural, with what it takes behind a verb."""
+
+    def asked(self, name: str, rng: random.Random) -> str:
+        """The noun as a request's object, with its indefinite article."""
+        return self.a(name)
+
     def place(self, place: Place) -> str:
         """Where something is, as an answer says it."""
         return self.places[place][0]
@@ -147,6 +160,7 @@ class English(Names):
         "above": ("above", "over"),
         "below": ("below", "under", "beneath"),
     }
+    together = ("and", "next to", "beside", "with")
     times = {
         1: (COUNT_WORDS[1], "one time", "a single time"),
         2: (COUNT_WORDS[2], "two times", "2 times"),
@@ -175,9 +189,18 @@ class English(Names):
         "moves down": ("that moves down", "moving down", "going down", "sinking"),
         "grows": ("that grows", "growing", "getting bigger", "that gets bigger"),
         "shrinks": ("that shrinks", "shrinking", "getting smaller", "that gets smaller"),
-        "spins": ("that spins", "spinning", "turning around", "rotating"),
-        "bounces": ("that bounces", "bouncing", "that jumps up and down", "hopping"),
+        "spins": ("that spins", "spinning", "turning around", "rotating", "that turns"),
+        "bounces": ("that bounces", "bouncing", "that jumps up and down", "hopping", "jumping"),
         "blinks": ("that blinks", "blinking", "flashing", "that flashes"),
+    }
+    moving_before = {
+        "moves up": ("rising",),
+        "moves down": ("sinking",),
+        "grows": ("growing",),
+        "shrinks": ("shrinking",),
+        "spins": ("spinning", "rotating", "turning"),
+        "bounces": ("bouncing", "hopping", "jumping"),
+        "blinks": ("blinking", "flashing"),
     }
     to_move = {
         "moves left": ("move left", "move to the left", "go left"),
@@ -191,6 +214,10 @@ class English(Names):
         "blinks": ("blink", "flash"),
     }
     conjunction = " and "
+
+    def some(self, name: str) -> str:
+        plural = self.plural(name)
+        return f"some {plural}" if plural == name else plural
 
     def noun(self, name: str) -> str:
         return name

@@ -6,6 +6,7 @@ sizes, colours and verbs agree; each noun's own forms are in one table.
 
 from __future__ import annotations
 
+import random
 import re
 
 from heliograph.model.primer.grammar.names import Names
@@ -106,6 +107,9 @@ _NUMBERS = {
     3: ("ثلاثة", "ثلاث"),
 }
 _PREFIX = re.compile(r"(^|\s)([وب])ـ? (?=\S)")
+ACCUSATIVE = 0.3
+"""Chance of the accusative's alif where a noun shows it."""
+_WITHOUT_ALIF = "ةاىءو"
 _FEMININE = {"شمس", "نار", "بيتزا"}
 _COLOURS = {
     "white": "بيضاء",
@@ -154,6 +158,7 @@ class Arabic(Names):
         "above": ("فوق", "أعلى"),
         "below": ("تحت", "أسفل"),
     }
+    together = ("و", "بجانب", "مع")
     times = {
         1: ("مرة واحدة", "مرة"),
         2: ("مرتين",),
@@ -189,6 +194,15 @@ class Arabic(Names):
 
     def noun(self, name: str) -> str:
         return load().object(name).ar
+
+    def asked(self, name: str, rng: random.Random) -> str:
+        """The noun, at times with the ending that careful writers give the object of a verb."""
+        noun = self.noun(name)
+        ends = " " not in noun and noun[-1] not in _WITHOUT_ALIF
+        return f"{noun}ا" if ends and rng.random() < ACCUSATIVE else noun
+
+    def some(self, name: str) -> str:
+        return self.plural(name)
 
     def feminine(self, noun: str) -> bool:
         """Whether the noun is feminine, by its ending or by custom."""

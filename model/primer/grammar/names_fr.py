@@ -65,6 +65,7 @@ class French(Names):
         "above": ("au-dessus de",),
         "below": ("en dessous de", "au-dessous de"),
     }
+    together = ("et", "à côté de", "avec")
     times = {
         1: ("une fois", "une seule fois", "1 fois"),
         2: ("deux fois", "2 fois"),
@@ -134,6 +135,9 @@ class French(Names):
 
     def counted(self, name: str, count: int, *, asked: bool = False) -> str:
         return f"{_NUMBERS[count]} {self.plural(name)}"
+
+    def some(self, name: str) -> str:
+        return f"des {self.plural(name)}"
 
     def number(self, name: str, count: int) -> str:
         return _NUMBERS[count] + ("e" if count < 2 and self._feminine(name) else "")

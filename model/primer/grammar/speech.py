@@ -19,6 +19,7 @@ from heliograph.model.primer.scenes import (
     Film,
     One,
     Pair,
+    Relation,
     Scene,
     Several,
     SoundOf,
@@ -26,8 +27,14 @@ from heliograph.model.primer.scenes import (
 )
 
 DEFAULT_BACKGROUND = "white"
+DEFAULT_RELATION: Relation = "left of"
+DEFAULT_MOTION = "moves right"
+DEFAULT_COUNT = 3
 MENTIONED = 0.82
 """Chance that a request mentions an attribute that it could leave out."""
+BRIEF, SELDOM = 0.3, 0.3
+"""Share of the requests that are brief, and the same chance for them: "a dog", "a dog and a cat",
+"two dogs", "a video of a dog"."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,8 @@ class Grammar:
     """Words for what lies outside the world, by kind."""
     signs: Mapping[str, Sequence[str]]
     """Words for the signs of arithmetic."""
+    please: Sequence[str]
+    """Patterns that make a request polite, around ``$asked``."""
     stop: str = "."
 
     @cached_property
@@ -104,12 +113,15 @@ class Grammar:
         """Words for the scene, and the scene that they mean.
 
         What they leave out falls back to: big, in the centre, white background; once;
-        rising.
+        rising. Brief ones also leave out how many there are (three), how a pair stands (in
+        reading order), and how an object moves (to the right).
         """
         n = self.names
+        brief = 0 < mentioned < 1 and rng.random() < BRIEF
+        chance = SELDOM if brief else mentioned
 
         def leaves_out() -> bool:
-            return rng.random() > mentioned
+            return rng.random() > chance
 
         place = ""
         match scene:
@@ -130,7 +142,7 @@ class Grammar:
             case One():
                 if leaves_out():
                     bare = rng.random() < 0.15
-                    words = n.noun(scene.object) if bare else n.a(scene.object)
+                    words = n.noun(scene.object) if bare else n.asked(scene.object, rng)
                     scene = replace(scene, size="big")
                 else:
                     adjective = rng.choice(n.sizes[scene.size])
@@ -141,15 +153,27 @@ class Grammar:
                     place = n.joiner + rng.choice(n.short_places[scene.place])
                 else:
                     place = _or_comma(n, rng) + rng.choice(n.places[scene.place])
+            case Several() if brief and rng.random() < 0.3:
+                words = n.some(scene.object)
+                scene = replace(scene, count=DEFAULT_COUNT)
             case Several():
                 words = n.counted(scene.object, scene.count, asked=True)
                 if rng.random() < 0.15 and n.language != "ar":
                     words = f"{scene.count} {n.plural(scene.object)}"
             case Pair():
                 relation = rng.choice(n.relations[scene.relation])
-                words = f"{n.a(scene.first)} {relation} {n.a(scene.second)}"
+                if brief and leaves_out():
+                    relation = rng.choice(n.together)
+                    scene = replace(scene, relation=DEFAULT_RELATION)
+                words = f"{n.asked(scene.first, rng)} {relation} {n.a(scene.second)}"
+            case Film() if brief and leaves_out():
+                words = n.asked(scene.object, rng)
+                scene = replace(scene, motion=DEFAULT_MOTION)
+            case Film() if scene.motion in n.moving_before and rng.random() < 0.25:
+                adjective = rng.choice(n.moving_before[scene.motion])
+                words = n.sized(scene.object, "big", adjective)
             case Film():
-                words = f"{n.a(scene.object)} {self.moving(scene, rng)}"
+                words = f"{n.asked(scene.object, rng)} {self.moving(scene, rng)}"
         if leaves_out():
             return n.fix(words + place), replace(scene, background=DEFAULT_BACKGROUND)
         background = n.background(scene.background)

@@ -20,6 +20,13 @@ from heliograph.model.primer.vocabulary import Object, load
 S = TypeVar("S", bound=Scene)
 PICTURES: tuple[type[Picture], ...] = (scenes.One, scenes.Several, scenes.Pair)
 PICTURE_WEIGHTS = (5, 2, 3)
+TERSE = 5
+"""Of so many phrasings the shortest is taken, two times of five."""
+POLITE = 0.06
+"""Share of the requests to which a "please" is added."""
+COURTESIES = ("please", "plaît", "فضلك", "سمحت")
+PLAIN = frozenset({"hello", "thanks", "bye", "help", "translate"})
+"""Intents without a "please": there is nothing to ask for, or it would be translated too."""
 
 
 @dataclass
@@ -76,13 +83,27 @@ class Teller:
         return self.rng.choice(self.grammar.outside[kind][self.phrasings])
 
     def raw(self, intent: str, **slots: str) -> str:
-        """A phrasing of the intent, filled in."""
-        template = self.rng.choice(self.grammar.phrasings[intent][self.phrasings])
+        """A phrasing of the intent, filled in; short ones more often, as people do."""
+        known = self.grammar.phrasings[intent][self.phrasings]
+        drawn = [self.rng.choice(known) for _ in range(TERSE if self.rng.random() < 0.4 else 1)]
+        template = min(drawn, key=lambda phrasing: len(phrasing.template))
         return self.grammar.names.fix(template.substitute(slots))
 
     def say(self, intent: str, **slots: str) -> str:
         """A phrasing of the intent as a user might write it."""
-        return self.written(self.raw(intent, **slots))
+        text = self.raw(intent, **slots)
+        if intent not in PLAIN and self.rng.random() < POLITE:
+            text = self._politely(text)
+        return self.written(text)
+
+    def _politely(self, text: str) -> str:
+        """With "please" in front or behind, before the sign that ends a question."""
+        if any(word in text for word in COURTESIES):
+            return text
+        ended = text[-1] if text[-1] in "?!.؟" else ""
+        pattern = self.rng.choice(self.grammar.please)
+        asked = text.removesuffix(ended).rstrip()
+        return pattern.replace("$asked", asked) + ended
 
     def written(self, text: str) -> str:
         """Capital and full stop, or neither, or one of them."""

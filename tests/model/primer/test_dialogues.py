@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from heliograph.model.primer import dialogues, scenes
 from heliograph.model.primer.dialogues import TASKS, Called, Made, Shown, sample
-from heliograph.model.primer.grammar import grammar
+from heliograph.model.primer.grammar import grammar, plain
 from heliograph.model.primer.grammar.phrasings import expand, part
 from heliograph.model.primer.grammar.talking import evaluate
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
@@ -208,6 +209,57 @@ def test_what_a_request_leaves_out_falls_back(language: Language) -> None:
     assert meant == One("dog", "big", "centre", "white")
     assert bare in (grammar(language).names.a("dog"), grammar(language).names.noun("dog"))
     assert grammar(language).request(wanted, rng, mentioned=1.0)[1] == wanted
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_brief_requests_come_up_in_every_language(language: Language) -> None:
+    """What somebody types first: "a dog", "a dog and a cat", "a film of a dog"."""
+    rng, speech = random.Random(7), grammar(language)
+    one = One("dog", "small", "left", "blue")
+    pair = Pair("dog", "above", "cat", "blue")
+    film = Film("dog", "spins", "blue")
+    several = Several("dog", 2, "white")
+    meant = {
+        type(scene): [speech.request(scene, rng) for _ in range(300)]
+        for scene in (one, pair, film, several)
+    }
+    default = One("dog", "big", "centre", "white")
+    assert sum(found == default for _, found in meant[One]) > 20
+    assert Pair("dog", "left of", "cat", "white") in [found for _, found in meant[Pair]]
+    assert Film("dog", "moves right", "white") in [found for _, found in meant[Film]]
+    asked = {words for words, found in meant[Several] if found == replace(several, count=3)}
+    assert asked and all(speech.names.some("dog") in words for words in asked)
+
+
+def test_motions_stand_before_the_noun_in_english() -> None:
+    rng, speech = random.Random(7), grammar("en")
+    film = Film("elephant", "spins", "white")
+    asked = {speech.request(film, rng, mentioned=1.0)[0] for _ in range(200)}
+    assert any(words.startswith("a spinning elephant") for words in asked)
+
+
+def test_a_please_stands_before_the_question_mark_and_never_twice() -> None:
+    for dialogue in dialogues_of("draw", "en", 1500):
+        asked = words(dialogue.turns[0].user).lower()
+        assert asked.count("please") <= 1
+        assert "?, please" not in asked
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_words_of_no_grammar_are_of_no_grammar(language: Language) -> None:
+    """They show what the phrasings can't, as long as none of them is one."""
+    slot = re.compile(r"\$\{?\w+\}?")
+
+    def bare(text: str) -> str:
+        return slot.sub("$", text.lower().rstrip(" .!?؟"))
+
+    table = grammar(language).phrasings.values()
+    known = {bare(t.template) for found in table for t in (*found.train, *found.held_out)}
+    ours = [bare(text) for kind in plain.WORDINGS[language].values() for text in kind]
+    assert not known.intersection(text for text in ours if text != "$")
+    for dialogue in dialogues_of("in_other_words", language, 100):
+        assert not set(words(dialogue.turns[0].user)) & set("${}")
+        assert len(dialogue.turns) == 1
 
 
 def test_yes_means_yes() -> None:
