@@ -64,6 +64,10 @@ def evaluate(
     words_only: Annotated[
         bool, typer.Option("--words-only", help="Decode nothing: judge captions, not media.")
     ] = False,
+    emoji: Annotated[
+        Path | None,
+        typer.Option(help="Another emoji set, PNG files such as 1f436.png, for a row of its own."),
+    ] = None,
     device: Device = "cpu",
     as_json: AsJson = False,
 ) -> None:
@@ -90,6 +94,7 @@ def evaluate(
         guidance=guidance,
         path="caption" if captions else "signal",
         media=not words_only,
+        emoji=emoji,
     )
     folder = weights_folder(preset, weights)
     core = load(folder, device)

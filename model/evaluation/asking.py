@@ -21,7 +21,7 @@ from heliograph.model.conditions import Condition
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import perceived
 from heliograph.model.encoders.preprocess import stack
-from heliograph.model.evaluation.foreign import foreign
+from heliograph.model.evaluation.foreign import NO_MEANS, Means, foreign
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.media import Clip
 from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
@@ -150,13 +150,19 @@ def replies(
     return [tuple(parts) for parts in said]
 
 
-def clips_shown(dialogue: Dialogue, change: str | None = None) -> list[list[Clip]]:
-    """The media that the user sends, turn by turn; ``change`` is one of ``foreign.CHANGES``."""
+def clips_shown(
+    dialogue: Dialogue, change: str | None = None, means: Means = NO_MEANS
+) -> list[list[Clip]]:
+    """The media that the user sends, turn by turn, changed by ``foreign``.
+
+    Raises:
+        InputError: the change takes means that aren't there.
+    """
 
     def clip(part: Shown) -> Clip:
         if change is None:
             return render(part.scene, part.seed)
-        return foreign(change, part.scene, part.seed)
+        return foreign(change, part.scene, part.seed, means)
 
     return [[clip(p) for p in turn.user if isinstance(p, Shown)] for turn in dialogue.turns]
 

@@ -2,7 +2,8 @@
 
 The weights were trained on pictures of 64x64 pixels, films of eight frames and sounds of
 16 kHz, all clean. Here they come in other sizes and rates, compressed, turned, on textures,
-in stereo, quiet or noisy. What is to be seen and heard stays the same.
+in stereo, quiet or noisy, drawn with other emoji or by the core's own decoder. What is to be
+seen and heard stays the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import io
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image as Pictures
 
 from heliograph.model import media
+from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.decoders.autoencoding import rebuilt
+from heliograph.model.errors import InputError
 from heliograph.model.media import Clip, Film, Image, Sound
-from heliograph.model.primer import films, pictures, scenes
+from heliograph.model.primer import atlas, films, pictures, scenes
+from heliograph.model.primer.atlas import Sprites
 from heliograph.model.primer.render import render
 from heliograph.model.primer.scenes import Scene, SoundOf
 from heliograph.model.primer.vocabulary import load
@@ -125,14 +131,43 @@ CHANGES: Mapping[str, Callable[[Scene, random.Random], Clip]] = {
 """By name: a scene as somebody else's medium, which the generator fixes."""
 
 
-def foreign(change: str, scene: Scene, seed: int) -> Clip:
-    """The scene's medium with that change; the same seed gives the same one."""
-    return CHANGES[change](scene, random.Random(f"{change}/{seed}"))
+@dataclass(frozen=True)
+class Means:
+    """What some changes take besides the scene."""
+
+    drawer: DiffusionDecoder | None = None
+    """Whose autoencoder draws what is "rebuilt": what a core is shown of its own pictures."""
+    emoji: Sprites | None = None
+    """What draws the "emoji" (``atlas.others``)."""
 
 
-def _picture(scene: Scene, chance: random.Random) -> Drawn:
+NO_MEANS = Means()
+
+
+def foreign(change: str, scene: Scene, seed: int, means: Means = NO_MEANS) -> Clip:
+    """The scene's medium with that change; the same seed gives the same one.
+
+    Raises:
+        InputError: the change takes means that aren't there.
+    """
+    chance = random.Random(f"{change}/{seed}")
+    if change == "rebuilt":
+        if means.drawer is None:
+            raise InputError("The core draws no pictures; leave the row picture-rebuilt out.")
+        return rebuilt(means.drawer.pipeline, [Image(_picture(scene, chance))])[0]
+    if change == "emoji":
+        if means.emoji is None:
+            raise InputError(
+                "The row picture-emoji needs another set of emoji: name a folder of PNG files that "
+                "are called by their code points, such as 1f436.png, with --emoji."
+            )
+        return Image(_picture(scene, chance, means.emoji))
+    return CHANGES[change](scene, chance)
+
+
+def _picture(scene: Scene, chance: random.Random, sprites: Sprites = atlas.sprite) -> Drawn:
     assert not isinstance(scene, SoundOf | scenes.Film)
-    return pictures.draw(scene, chance.getrandbits(31))
+    return pictures.draw(scene, chance.getrandbits(31), sprites=sprites)
 
 
 def _sound(scene: Scene, chance: random.Random) -> Sound:

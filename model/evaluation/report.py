@@ -66,7 +66,10 @@ def results(outcome: Outcome, about: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **about,
         "complete": outcome.complete,
-        "settings": asdict(outcome.settings),
+        "settings": {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(outcome.settings).items()
+        },
         "rows": {name: row for name, row in rows.items() if name not in parts | foreign},
         "pooled": figures.pooled(_of_rows(outcome)),
         "foreign": {name: row for name, row in rows.items() if name in foreign},

@@ -31,7 +31,7 @@ class Row:
     share: float = 1.0
     """Of the number of cases, for rows that take long: a film costs as much as ten pictures."""
     change: str | None = None
-    """How the media that are shown differ from those of training (``foreign.CHANGES``)."""
+    """How the media that are shown differ from those of training (``foreign.foreign``)."""
 
 
 QUESTIONS = ("ask_what", "ask_count", "ask_where", "ask_background", "ask_size", "ask_yes_no")
@@ -98,14 +98,19 @@ FOREIGN: tuple[Row, ...] = (
     _foreign("picture", "JPEG of quality 60", "jpeg"),
     _foreign("picture", "turned by up to 8 degrees", "turned"),
     _foreign("picture", "on a textured background", "texture"),
+    _foreign("picture", "as the core's own autoencoder draws it", "rebuilt"),
+    _foreign("picture", "of another emoji set", "emoji"),
     _foreign("sound", "at 8, 22.05, 44.1 and 48 kHz", "rate"),
     _foreign("sound", "in stereo", "stereo"),
     _foreign("sound", "quiet", "quiet"),
     _foreign("sound", "with noise", "noise"),
     _foreign("film", "other sizes and shapes", "size"),
     _foreign("film", "at 4, 12, 24 and 30 frames a second", "frame-rate"),
+    Row("words", "requests in words of no grammar", ("in_other_words",), scenes="train"),
 )
-"""Someone else's media described; apart from the other rows, in the table and in its pools."""
+"""Someone else's media described, and someone else's words; apart from the other rows, in the
+table and in its pools."""
+NEEDS_EMOJI = "picture-emoji"
 
 
 @dataclass(frozen=True)
@@ -119,12 +124,15 @@ class Case:
     """For the decoders: the n-th medium of the dialogue is made with the n-th seed."""
 
 
-def chosen(names: tuple[str, ...] | None, ceilings: tuple[str, ...]) -> list[str]:
-    """The names of the rows that were asked for, all by default.
+def chosen(
+    names: tuple[str, ...] | None, ceilings: tuple[str, ...], emoji: bool = False
+) -> list[str]:
+    """The names of the rows that were asked for, all that can be had by default.
 
     Args:
         names: of rows or of ceilings.
         ceilings: the names that are neither in ``ROWS`` nor in ``FOREIGN``.
+        emoji: there is another set of emoji, for the row that needs one.
 
     Raises:
         InputError: a name that there isn't.
@@ -133,7 +141,9 @@ def chosen(names: tuple[str, ...] | None, ceilings: tuple[str, ...]) -> list[str
     for name in names or ():
         if name not in known:
             raise InputError(f"There is no row {name!r}; there are {', '.join(known)}.")
-    return [name for name in known if names is None or name in names]
+    if names is None:
+        return [name for name in known if emoji or name != NEEDS_EMOJI]
+    return [name for name in known if name in names]
 
 
 def draw_case(row: Row, index: int, seed: int) -> Case:

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Literal
 
 from heliograph.model.core import AnyToAny
@@ -16,11 +17,13 @@ from heliograph.model.errors import InputError
 from heliograph.model.evaluation import ceilings
 from heliograph.model.evaluation.asking import Answer, Sent, answers, clips_shown, decode, per_batch
 from heliograph.model.evaluation.ceilings import CEILINGS, Ceiling
+from heliograph.model.evaluation.foreign import Means
 from heliograph.model.evaluation.grids import CELLS, Cell, case_cell, ceiling_cell
 from heliograph.model.evaluation.judging import Reading, Verdict, judge, look, paired, same
 from heliograph.model.evaluation.rows import FOREIGN, ROWS, Case, Row, chosen, draw_case
 from heliograph.model.media import Clip
 from heliograph.model.primer import scenes
+from heliograph.model.primer.atlas import others
 from heliograph.model.primer.scenes import Scene
 
 QUICK = 20
@@ -51,6 +54,8 @@ class Settings:
     media: bool = True
     """False decodes nothing: captions are judged instead of media, which takes a tenth of
     the time."""
+    emoji: Path | None = None
+    """Another set of emoji, for the row that is drawn with one (``atlas.others``)."""
     workers: int = 2
     """Processes for the referees; 0 is this one."""
 
@@ -80,16 +85,21 @@ def evaluate(core: AnyToAny, settings: Settings, tell: Told = lambda *_: None) -
         InputError: there is no such row, or the weights lack what a row needs.
         WeightsError: a part can't be loaded.
     """
-    names = chosen(settings.rows, tuple(c.name for c in CEILINGS))
+    names = chosen(settings.rows, tuple(c.name for c in CEILINGS), settings.emoji is not None)
     if not settings.media:
         names = [name for name in names if all(name != c.name for c in CEILINGS)]
     outcome = Outcome(settings)
     every: dict[str, Row | Ceiling] = {r.name: r for r in (*ROWS, *FOREIGN)}
     every |= {c.name: c for c in CEILINGS}
+    changes = {row.change for name in names if isinstance(row := every[name], Row)}
+    means = Means(
+        core.decoder("image") if "rebuilt" in changes and "image" in core.makes else None,
+        others(settings.emoji) if settings.emoji is not None else None,
+    )
     try:
         with _referees(settings.workers if settings.media else 0) as pool:
             for name in names:
-                _one(core, every[name], settings, pool, outcome, tell)
+                _one(core, every[name], settings, means, pool, outcome, tell)
         outcome.complete = True
     except KeyboardInterrupt:
         pass
@@ -100,6 +110,7 @@ def _one(
     core: AnyToAny,
     row: Row | Ceiling,
     settings: Settings,
+    means: Means,
     pool: Executor | None,
     outcome: Outcome,
     tell: Told,
@@ -113,8 +124,11 @@ def _one(
     tell(row.name, 0, total)
     for start in range(0, total, settings.batch):
         numbers = range(start, min(total, start + settings.batch))
-        work = _cases if isinstance(row, Row) else _scenes
-        for verdict, cell in work(core, row, settings, pool, numbers):  # type: ignore[arg-type]
+        if isinstance(row, Row):
+            judged = _cases(core, row, settings, means, pool, numbers)
+        else:
+            judged = _scenes(core, row, settings, pool, numbers)
+        for verdict, cell in judged:
             verdicts.append(verdict)
             if cell is not None and len(cells) < CELLS:
                 cells.append(cell)
@@ -123,10 +137,15 @@ def _one(
 
 
 def _cases(
-    core: AnyToAny, row: Row, settings: Settings, pool: Executor | None, numbers: range
+    core: AnyToAny,
+    row: Row,
+    settings: Settings,
+    means: Means,
+    pool: Executor | None,
+    numbers: range,
 ) -> Iterator[tuple[Verdict, Cell | None]]:
     cases = [draw_case(row, i, settings.seed) for i in numbers]
-    shown = [clips_shown(case.dialogue, row.change) for case in cases]
+    shown = [clips_shown(case.dialogue, row.change, means) for case in cases]
     said = answers(core, [case.dialogue for case in cases], shown)
     if settings.media:
         said = _decoded(core, cases, said, settings, pool)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from heliograph.model.primer import atlas
+from heliograph.model.primer.atlas import Sprites
 from heliograph.model.primer.scenes import One, Pair, Picture, Place, Relation, Several
 from heliograph.model.primer.vocabulary import load
 
@@ -56,7 +57,9 @@ def placements(scene: Picture) -> list[tuple[str, int, tuple[int, int]]]:
             return [(scene.first, PAIR_SIZE, a), (scene.second, PAIR_SIZE, b)]
 
 
-def draw(scene: Picture, seed: int, size: int = UNIT) -> npt.NDArray[np.uint8]:
+def draw(
+    scene: Picture, seed: int, size: int = UNIT, sprites: Sprites = atlas.sprite
+) -> npt.NDArray[np.uint8]:
     """Draw the scene: (size, size, 3), values 0-255."""
     rng = random.Random(seed)
     picture = canvas(scene.background, size)
@@ -64,7 +67,7 @@ def draw(scene: Picture, seed: int, size: int = UNIT) -> npt.NDArray[np.uint8]:
     for name, side, (x, y) in placements(scene):
         x += rng.randint(-JITTER, JITTER)
         y += rng.randint(-JITTER, JITTER)
-        put(picture, name, side * scale, (x * scale, y * scale))
+        put(picture, name, side * scale, (x * scale, y * scale), sprites=sprites)
     return np.asarray(picture)
 
 
@@ -74,10 +77,15 @@ def canvas(background: str, size: int) -> Image.Image:
 
 
 def put(
-    picture: Image.Image, name: str, side: float, centre: tuple[float, float], angle: float = 0.0
+    picture: Image.Image,
+    name: str,
+    side: float,
+    centre: tuple[float, float],
+    angle: float = 0.0,
+    sprites: Sprites = atlas.sprite,
 ) -> None:
     """Paste one object, ``side`` pixels wide and turned by ``angle`` degrees."""
-    sprite = scaled(name, max(1, round(side)))
+    sprite = scaled(name, max(1, round(side)), sprites)
     if angle:
         sprite = sprite.rotate(angle, Image.Resampling.BICUBIC)
     corner = (round(centre[0] - sprite.width / 2), round(centre[1] - sprite.height / 2))
@@ -85,6 +93,6 @@ def put(
 
 
 @lru_cache(maxsize=8192)
-def scaled(name: str, side: int) -> Image.Image:
+def scaled(name: str, side: int, sprites: Sprites = atlas.sprite) -> Image.Image:
     """The object's sprite at that side, RGBA."""
-    return atlas.sprite(name).resize((side, side), Image.Resampling.LANCZOS)
+    return sprites(name).resize((side, side), Image.Resampling.LANCZOS)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from heliograph.agent.cli import main
 from heliograph.agent.testing import Reply, Say, ScriptedCore
@@ -23,12 +24,13 @@ from heliograph.model.errors import InputError
 from heliograph.model.evaluation import report, run
 from heliograph.model.evaluation.asking import Answer, Came, Sent, answers, clips_shown, value
 from heliograph.model.evaluation.figures import Share, confusions, share, worst
+from heliograph.model.evaluation.foreign import Means, foreign
 from heliograph.model.evaluation.judging import Verdict, judge, look, same
 from heliograph.model.evaluation.rows import FOREIGN, ROWS, Case, Row, chosen, draw_case
 from heliograph.model.evaluation.run import Settings
 from heliograph.model.media import Clip, Image
 from heliograph.model.parts import MODALITIES, Media, Modality, Text, ToolCall
-from heliograph.model.primer import scenes
+from heliograph.model.primer import atlas, scenes, weights_dir
 from heliograph.model.primer.dialogues import TASKS, Called, Dialogue, Made, Shown, Turn, sample
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf, caption
 from heliograph.model.projections import InputProjectionConfig, OutputProjection
@@ -227,26 +229,41 @@ def test_a_row_draws_what_training_never_saw(row: Row) -> None:
             assert isinstance(made[-1], row.kind)
 
 
-@pytest.mark.parametrize("row", FOREIGN, ids=lambda row: row.name)
-def test_foreign_media_differ_and_show_the_same(row: Row) -> None:
+@pytest.fixture(scope="module")
+def means() -> Means:
+    """With the shipped sprites mirrored as another set of emoji."""
+    drawer = AnyToAny.from_pretrained(weights_dir()).decoder("image")
+    return Means(drawer, lambda name: ImageOps.mirror(atlas.sprite(name)))
+
+
+@pytest.mark.parametrize("row", [row for row in FOREIGN if row.change], ids=lambda row: row.name)
+def test_foreign_media_differ_and_show_the_same(row: Row, means: Means) -> None:
     """The referee reads in them what is to be seen, where it reads that size and rate."""
-    assert row.change is not None
     read = 0
     for i in range(6):
         dialogue = draw_case(row, i, seed=5).dialogue
-        (ours,), (theirs,) = (clips_shown(dialogue, change)[0] for change in (None, row.change))
-        again = clips_shown(dialogue, row.change)[0][0]
+        (ours,), (theirs,) = (
+            clips_shown(dialogue, change, means)[0] for change in (None, row.change)
+        )
+        again = clips_shown(dialogue, row.change, means)[0][0]
         a, b, c = (media.write(clip).data for clip in (ours, theirs, again))
         assert b == c and a != b
         scene = next(part.scene for part in dialogue.turns[0].user if isinstance(part, Shown))
         read += same(scene, look(theirs))
-    if row.change in ("jpeg", "quiet", "stereo", "rate"):
+    if row.change in ("jpeg", "quiet", "stereo", "rate", "rebuilt"):
         assert read >= 5
+
+
+def test_what_a_change_lacks_is_said_in_a_sentence() -> None:
+    for change, needed in (("emoji", "--emoji"), ("rebuilt", "draws no pictures")):
+        with pytest.raises(InputError, match=needed):
+            foreign(change, DOG, 3)
 
 
 def test_rows_are_chosen_by_name() -> None:
     assert chosen(("film", "draw-one"), ()) == ["draw-one", "film"]
     assert chosen(("decoder-one",), ("decoder-one",)) == ["decoder-one"]
+    assert "picture-emoji" not in chosen(None, ()) and "picture-emoji" in chosen(None, (), True)
     with pytest.raises(InputError, match="'drwa'.*draw-one"):
         chosen(("drwa",), ())
 
