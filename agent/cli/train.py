@@ -58,7 +58,7 @@ def parts(
         str | None,
         typer.Argument(
             help="One of them: image-vae, objects, scenes, motion, films, polish, audio-vae, "
-            "sounds, encoders, language. All in their order if left out.",
+            "sounds, encoders, steady, language. All in their order if left out.",
             show_default=False,
         ),
     ] = None,
@@ -79,7 +79,7 @@ def parts(
 
 
 def _stage(name: str, text: str) -> None:
-    """Register one stage; the three take the same options."""
+    """Register a training that can start from a finished core; all take the same options."""
 
     @app.command(name, help=text)
     def stage(
@@ -93,6 +93,11 @@ def _stage(name: str, text: str) -> None:
         _run(name, work, preset, minutes, steps, threads, base)
 
 
+_stage(
+    "steady",
+    "Encoders past blur, light and noise; with --base those of a finished core, which needs no "
+    "other training after it.",
+)
 _stage("encode", "Stage 1, encoding-side alignment: only the input projections.")
 _stage(
     "decode",

@@ -15,9 +15,12 @@ from torch import Tensor
 
 from heliograph.model.batching import Batch, RunGroup, TrainingSample
 from heliograph.model.core import AnyToAny
+from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.decoders.autoencoding import rebuilt
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.language import LanguageModel
+from heliograph.model.media import Clip
 from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
 from heliograph.model.primer import scenes
 from heliograph.model.primer.dialogues import Called, Dialogue, Made, Shown
@@ -27,6 +30,8 @@ from heliograph.model.training.loop import rng
 
 GROUP = 8
 """So many batches are drawn together and sorted by length."""
+REBUILT = 0.25
+"""Share of the shown pictures that look as a decoder would draw them."""
 
 
 def batches_of(
@@ -137,10 +142,18 @@ def worded(
 
 
 class Looker:
-    """Renders what dialogues show and reads it with a frozen encoder."""
+    """Renders what dialogues show and reads it with a frozen encoder.
 
-    def __init__(self, encoder: Encoder) -> None:
+    Args:
+        encoder: reads it.
+        drawer: a picture decoder. A ``REBUILT`` share of the pictures goes through its
+            autoencoder, since users also show what the assistant drew: softer edges than any
+            that the encoder was trained on.
+    """
+
+    def __init__(self, encoder: Encoder, drawer: DiffusionDecoder | None = None) -> None:
         self.encoder = encoder
+        self.drawer = drawer
 
     @torch.no_grad()
     def samples(self, dialogues: Sequence[Dialogue]) -> list[TrainingSample]:
@@ -148,7 +161,7 @@ class Looker:
         clips: dict[Modality, list[tuple[tuple[int, int], Tensor]]] = {}
         for i, dialogue in enumerate(dialogues):
             for j, part in enumerate(shown(dialogue)):
-                prepared = self.encoder.prepare(render(part.scene, part.seed))
+                prepared = self.encoder.prepare(self._shown(part))
                 clips.setdefault(scenes.modality(part.scene), []).append(((i, j), prepared))
         features: dict[tuple[int, int], tuple[Modality, Tensor]] = {}
         for modality, found in clips.items():
@@ -160,6 +173,13 @@ class Looker:
             )
             for i, dialogue in enumerate(dialogues)
         ]
+
+    def _shown(self, part: Shown) -> Clip:
+        clip = render(part.scene, part.seed)
+        drawn = scenes.modality(part.scene) == "image" and part.seed % 100 < 100 * REBUILT
+        if self.drawer is not None and drawn:
+            (clip,) = rebuilt(self.drawer.pipeline, [clip])
+        return clip
 
 
 def _part(part: str | Shown | Made | Called) -> Part:

@@ -13,6 +13,7 @@ import torch
 
 from heliograph.model.batching import Batch
 from heliograph.model.core import AnyToAny
+from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.encoders import Encoder
 from heliograph.model.parts import Modality
 from heliograph.model.primer import dialogues
@@ -20,12 +21,14 @@ from heliograph.model.primer.dialogues import Dialogue
 from heliograph.model.training import encode
 from heliograph.model.training.conversations import Looker, batches_of, length_in, media_lengths
 from heliograph.model.training.decode import decode_loss
+from heliograph.model.training.language import hard
 from heliograph.model.training.loop import Losses
 from heliograph.model.training.stages import Conditioner, slot_loss, train_new_rows
 
-READING = 0.4
-"""Share of the conversations that are stage 1's alone, beyond those among all tasks: what a
-model that knows the world in words has left to learn is mostly to read media."""
+READING, HARD = 0.3, 0.3
+"""Shares of the conversations that are stage 1's alone, and of those that take comparing or
+copying, beyond those among all tasks: what a model that knows the world in words has left to
+learn is mostly to read media."""
 
 
 def instruct_loss(
@@ -45,14 +48,30 @@ def instruct_loss(
 
 
 def batches(
-    core: AnyToAny, encoder: Encoder, size: int, seed: int, captioned: bool = True
+    core: AnyToAny,
+    encoder: Encoder,
+    size: int,
+    seed: int,
+    captioned: bool = True,
+    drawer: DiffusionDecoder | None = None,
 ) -> Callable[[int], Batch]:
-    """All tasks, those of reading more often, with media read by the encoder."""
-    looker = Looker(encoder)
+    """All tasks, reading and the hard ones more often, with media read by the encoder.
+
+    Args:
+        core: what is trained.
+        encoder: reads what is shown.
+        size: conversations of a batch.
+        seed: of the whole training.
+        captioned: signal spans begin with their caption.
+        drawer: through whose autoencoder some of the pictures go (``Looker``).
+    """
+    looker = Looker(encoder, drawer)
 
     def draw(chance: random.Random) -> Dialogue:
-        reading = chance.random() < READING
-        return dialogues.sample(chance, tasks=encode.TASKS if reading else None)
+        kind = chance.random()
+        if kind < READING:
+            return dialogues.sample(chance, tasks=encode.TASKS)
+        return dialogues.sample(chance, tasks=hard(chance) if kind < READING + HARD else None)
 
     drawn = batches_of(draw, length_in(core.language, media_lengths(core, encoder)), size, seed)
     return lambda step: core.collate(looker.samples(drawn(step)), captioned)

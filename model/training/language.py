@@ -112,12 +112,16 @@ def conversations(
         if kind < COPIES + COMPARISONS:
             return compared(chance)
         if kind < COPIES + COMPARISONS + FOCUSED:
-            task = chance.choices(list(FOCUS), list(FOCUS.values()))
-            return dialogues.sample(chance, tasks=task)
+            return dialogues.sample(chance, tasks=hard(chance))
         return dialogues.sample(chance)
 
     drawn = batches_of(draw, length_in(language, lengths), size, seed)
     return lambda step: worded(language, drawn(step), lengths)
+
+
+def hard(chance: random.Random) -> list[str]:
+    """One task of ``FOCUS``, by its weight."""
+    return chance.choices(list(FOCUS), list(FOCUS.values()))
 
 
 def copied(chance: random.Random) -> Dialogue:

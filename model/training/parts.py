@@ -16,6 +16,7 @@ from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.primer.dialogues import texts
 from heliograph.model.tokenizer import train_tokenizer
+from heliograph.model.training import steady
 from heliograph.model.training.encoders import Attributes, encoder_loss
 from heliograph.model.training.language import Recall, conversations, fresh, language_loss
 from heliograph.model.training.loop import Outcome, Schedule, averaged, fit, rng
@@ -58,13 +59,21 @@ def train_encoders(
 def encoder(work: Path, settings: Preset) -> Encoder:
     """The encoders as far as they are trained, or those of the base, as the settings read them,
     ready to be used."""
-    if settings.base is not None:
-        trained = of_base(settings.base)
-    else:
-        trained, attributes = _encoder(work, settings)
-        averaged(work / "encoders", {"encoder": trained, "attributes": attributes})
+    trained = imagebind(work, settings)
+    if (work / "steady" / "last.safetensors").exists():
+        steady.choose(trained)
+        averaged(work / "steady", {"encoder": trained})
     frozen = trained.eval().requires_grad_(False)
     return PooledEncoder(frozen, frozen.config.joint) if settings.projections.pooled else frozen
+
+
+def imagebind(work: Path, settings: Preset) -> ImageBind:
+    """The encoder as contrast and details left it, or the base's."""
+    if settings.base is not None:
+        return of_base(settings.base)
+    trained, attributes = _encoder(work, settings)
+    averaged(work / "encoders", {"encoder": trained, "attributes": attributes})
+    return trained
 
 
 def of_base(directory: Path) -> ImageBind:

@@ -3,6 +3,7 @@
     tokenizer   from the world's texts                          tokenizer/
     image-vae … sounds   the decoders (``decoder_runs.py``)     image-vae/, objects/, …
     encoders    contrast and details                            encoders/
+    steady      the encoder sees past blur, light and noise     steady/
     language    the base language model, on text alone          language/
     encode      stage 1: input projections                      encode/
     decode      stage 2: output projections, new token rows     decode/
@@ -33,6 +34,7 @@ from heliograph.model.training import (
     parts,
     signals,
     stages,
+    steady,
 )
 from heliograph.model.training.loop import Outcome, Schedule, averaged, fit
 from heliograph.model.training.presets import Preset
@@ -53,6 +55,24 @@ def conditioners(work: Path, settings: Preset) -> dict[Modality, DiffusionDecode
         return {m: core.decoder(m) for m in core.makes}
     pictures = decoder_runs.picture_decoder(work)
     return {"image": pictures, "audio": decoder_runs.sound_decoder(work), "video": pictures}
+
+
+def train_steady(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """The encoder on media that aren't clean; what reads its tokens needs no training after it."""
+    encoder = parts.imagebind(work, settings)
+    drawer = conditioners(work, settings)["image"]
+    steady.choose(encoder)
+    return fit(
+        {"encoder": encoder},
+        steady.batches(encoder, drawer, settings.batches, settings.seed),
+        steady.steady_loss(encoder),
+        schedule,
+        work / "steady",
+        title="the encoder past blur, light and noise",
+        seconds=seconds,
+    )
 
 
 def train_encode(
@@ -96,9 +116,9 @@ def train_decode(
 def train_instruct(
     work: Path, settings: Preset, schedule: Schedule, seconds: float | None
 ) -> Outcome:
-    """Stage 3."""
+    """Stage 3; on a finished base where the first two weren't trained in this work directory."""
     known = conditioners(work, settings)
-    core = _core(work, settings, known, "encode", "decode")
+    core = _two_stages(work, settings, known)
     rows = instruct.choose(core, settings.lora_rank)
     return fit(
         stages.parts(core),
@@ -108,6 +128,7 @@ def train_instruct(
             settings.batches.instruct,
             settings.seed,
             settings.captioned,
+            known["image"],
         ),
         instruct.instruct_loss(core, known, settings.condition_weight, settings.slot_weight),
         schedule,
@@ -178,6 +199,7 @@ def _decoders(name: str) -> Training:
 TRAININGS: Mapping[str, Training] = {
     **{name: _decoders(name) for name in decoder_runs.TRAININGS},
     "encoders": parts.train_encoders,
+    "steady": train_steady,
     "language": parts.train_language,
     "encode": train_encode,
     "decode": train_decode,
@@ -286,15 +308,22 @@ def _schedule(name: str, settings: Preset) -> Schedule:
 
 def _aligned(work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder]) -> AnyToAny:
     """What the three stages left, LoRA added to the weights; the base where none was trained."""
-    stages_done = _trained(work, "encode", "decode")
-    if settings.base is not None and not stages_done:
-        return AnyToAny.from_pretrained(settings.base)
-    core = _core(work, settings, known, *stages_done)
+    core = _two_stages(work, settings, known)
     if _trained(work, "instruct"):
         instruct.choose(core, settings.lora_rank)
         averaged(work / "instruct", stages.parts(core))
         core.language.merge_lora()
     return core
+
+
+def _two_stages(
+    work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder]
+) -> AnyToAny:
+    """What stages 1 and 2 left; the base as it is where neither was trained."""
+    done = _trained(work, "encode", "decode")
+    if settings.base is not None and not done:
+        return AnyToAny.from_pretrained(settings.base)
+    return _core(work, settings, known, *done)
 
 
 def _trained(work: Path, *runs: str) -> list[str]:

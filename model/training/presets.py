@@ -68,6 +68,7 @@ class Batches:
 # Stages 2 and 3 train a few rows of the embedding, and weight decay would move the others.
 _SCHEDULES: Mapping[str, Schedule] = {
     "encoders": Schedule(7500, 1e-3, warmup=50, ema=0.99, weight_decay=0.02),
+    "steady": Schedule(3000, 5e-4, warmup=50, ema=0.99),
     "language": Schedule(38_000, 2e-3, warmup=100, ema=0.99, weight_decay=0.05, betas=(0.9, 0.98)),
     "encode": Schedule(4500, 1.5e-3, warmup=50, ema=0.99),
     "decode": Schedule(4200, 1e-3, warmup=50, ema=0.99, weight_decay=0.0),
@@ -83,7 +84,8 @@ _SHARES: Mapping[str, float] = {
     "polish": 0.1,
     "audio-vae": 0.05,
     "sounds": 0.04,
-    "encoders": 0.12,
+    "encoders": 0.1,
+    "steady": 0.02,
     "language": 0.12,
     "encode": 0.06,
     "decode": 0.03,

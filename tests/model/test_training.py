@@ -20,7 +20,7 @@ from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
 from heliograph.model.primer.grammar import grammar
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
 from heliograph.model.signals import added_tokens
-from heliograph.model.training import decode, encode, instruct, pipeline, signals, stages
+from heliograph.model.training import decode, encode, instruct, pipeline, signals, stages, steady
 from heliograph.model.training import pairs as pairs_of
 from heliograph.model.training.conversations import Looker, batches_of, length_in, slots, worded
 from heliograph.model.training.encoders import contrast
@@ -414,6 +414,42 @@ def test_output_projections_alone_come_nearer_to_what_decoders_were_made_for(tmp
     }
     assert moved and all(name.startswith("outputs.image.") for name in moved)
     assert torch.isfinite(first) and first < 0.1  # the bundled ones are near already
+
+
+def test_stage_3_goes_on_from_a_finished_core(tmp_path):
+    settings = replace(TINY, base=weights_dir(), schedules={"instruct": Schedule(2, 1e-6)})
+    pipeline.train("instruct", tmp_path, settings)
+    after = pipeline.assemble(tmp_path, settings, tmp_path / "core")
+    before = AnyToAny.from_pretrained(weights_dir())
+    changed = 0
+    for name, x in after.state_dict().items():  # as it was, but for two small steps
+        theirs = before.state_dict()[name]
+        changed += not torch.equal(x, theirs)
+        torch.testing.assert_close(x, theirs, atol=2e-3, rtol=2e-3)
+    assert changed
+
+
+def test_the_encoder_learns_to_see_what_a_decoder_draws_as_what_was_meant(tmp_path):
+    few = replace(TINY.batches, images=6, films=2, sounds=2)
+    settings = replace(
+        TINY, base=weights_dir(), batches=few, schedules={"steady": Schedule(4, 5e-4, warmup=1)}
+    )
+    before = pipeline.parts.imagebind(tmp_path, settings)
+    drawer = pipeline.conditioners(tmp_path, settings)["image"]
+    batch = steady.batches(before, drawer, few, 5)(0)
+    assert set(batch.clean) == set(batch.disturbed) == {"image", "video", "audio"}
+    pipeline.train("steady", tmp_path, settings)
+    after = pipeline.parts.encoder(tmp_path, settings)
+    theirs = before.state_dict()
+    moved = {name for name, x in after.state_dict().items() if not torch.equal(x, theirs[name])}
+    assert any("trunks.vision.blocks.0" in name for name in moved)
+    assert not any("text" in name or "heads" in name or "blocks.5" in name for name in moved)
+    loss = steady.steady_loss(before)
+    with torch.no_grad():
+        steady.choose(before)
+        same = steady.Seen(batch.clean, batch.clean)
+        assert loss(same, torch.Generator())["loss"] < 1e-4
+        assert loss(batch, torch.Generator())["loss"] > 0.01
 
 
 def test_a_base_of_other_parts_is_refused(tiny_core_dir, tmp_path):
