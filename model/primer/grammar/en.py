@@ -280,6 +280,7 @@ PHRASINGS = {
         "{i'd like|i'd love} {a picture of|an image of|to see} $scene",
         "{let me see|let us have} {a picture|a drawing|an image} of $scene",
         "{draw|paint|sketch}: $scene",
+        "$scene",
     ),
     "play": (
         "{make|create|generate} {the sound of|a sound of} $sound",

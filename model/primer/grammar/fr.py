@@ -278,6 +278,7 @@ PHRASINGS = {
         "{crée|génère|il me faut|créez|donne-moi} {une image|un dessin} de $scene",
         "s'il te plaît, {dessine|peins|montre-moi} $scene",
         "{dessinez|montrez|peignez} {une image|un dessin} de $scene",
+        "$scene",
     ),
     "play": (
         "{joue|jouez|joue-moi|jouez-moi} {|le son de |le bruit de }$sound",
