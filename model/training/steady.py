@@ -36,7 +36,7 @@ from heliograph.model.training.encoders import tokens_and_vectors
 from heliograph.model.training.loop import Losses, rng
 from heliograph.model.training.presets import Batches
 
-CLEAN, REBUILT = 0.25, 0.45
+CLEAN, REBUILT = 0.2, 0.6
 """Shares of the media that stay as they are, and of the pictures and films that go through their
 decoder's autoencoder; the others are shaded."""
 NOISE_DB = (12.0, 40.0)

@@ -32,7 +32,7 @@ DEFAULT_MOTION = "moves right"
 DEFAULT_COUNT = 3
 MENTIONED = 0.82
 """Chance that a request mentions an attribute that it could leave out."""
-BRIEF, SELDOM = 0.3, 0.3
+BRIEF, SELDOM = 0.4, 0.3
 """Share of the requests that are brief, and the same chance for them: "a dog", "a dog and a cat",
 "two dogs", "a video of a dog"."""
 
