@@ -26,6 +26,7 @@ NAMES = (
     "batch",
     "denoising",
     "composing",
+    "importing",
     "training",
 )
 

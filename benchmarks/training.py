@@ -6,7 +6,8 @@ caption, in each step; the whole sequence runs with gradients. Both read the sam
 data set, once each in a round, and neither takes an optimizer's step.
 
 Each means is also measured alone: packing beside batches by length, and the cut prefix beside the
-full sequence, both with prepared data.
+full sequence, both with prepared data. What the steps take over the core at rest is the peak of a
+process of its own (``one_trained.py``).
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ import itertools
 import json
 import random
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.harness import Figure, Settings, figure, ratio, seconds
+from benchmarks.harness import Figure, Settings, figure, python, ratio, seconds
 
 if TYPE_CHECKING:
     from heliograph.model.core import AnyToAny
@@ -48,24 +49,13 @@ def measure(settings: Settings) -> list[Figure]:
             mixture = {"sources": [{"path": data.name}], "shuffle": 1}
             (folder / f"{stage}-mix.json").write_text(json.dumps(mixture))
             prepare(settings.weights, folder / "prepared", [DataSet.of(data)])
-            figures += _stage(stage, settings, folder, data)
+            figures += _stage(stage, settings, folder)
     return figures
 
 
-def _stage(stage: str, settings: Settings, folder: Path, data: Path) -> list[Figure]:
-    from heliograph.model.training.alignment.run import opened
-    from heliograph.model.training.alignment.settings import Settings as Run
-
-    ways: dict[str, Callable[[], object]] = {
-        "straightforward": _straightforward(stage, settings, data)
-    }
-    names = {"ours": {}, "by length": {"pack": False, "cut": False}}
+def _stage(stage: str, settings: Settings, folder: Path) -> list[Figure]:
     with ExitStack() as stack:
-        for name, values in names.items():
-            asked: dict[str, Any] = {"batch": BATCH, "at_once": BATCH, "length": 256, **values}
-            mixture, prepared = folder / f"{stage}-mix.json", folder / "prepared"
-            run = Run(stage, settings.weights, mixture, prepared, Path("unused"), **asked)
-            ways[name] = _ours(stack.enter_context(opened(run, "cpu")))
+        ways = {name: way(name, stage, settings.weights, folder, stack) for name in WAYS}
         taken = seconds(ways, settings.repeats)
     means = "packed" if stage == "encode" else "prefix cut"
     title = f"{STEPS} steps of {BATCH}, {stage}"
@@ -75,7 +65,44 @@ def _stage(stage: str, settings: Settings, folder: Path, data: Path) -> list[Fig
         ),
         ratio("training", f"{title}: {means} / by length", taken, "ours", "by length"),
         figure("training", f"{title}: ours", "s", taken["ours"]),
+        *_memory(title, stage, settings, folder),
     ]
+
+
+def _memory(title: str, stage: str, settings: Settings, folder: Path) -> list[Figure]:
+    peaks: dict[str, list[float]] = {name: [] for name in ("ours", "straightforward")}
+    for _ in range(max(settings.repeats // 3, 1)):
+        for name, found in peaks.items():
+            arguments = (name, stage, str(settings.weights), str(folder))
+            found.append(json.loads(python("-m", "benchmarks.one_trained", *arguments))["over_mb"])
+    return [
+        figure("training", f"{title}: peak memory over the core at rest, {name}", "MB", found)
+        for name, found in peaks.items()
+    ]
+
+
+WAYS: Mapping[str, Mapping[str, Any] | None] = {
+    "straightforward": None,
+    "ours": {},
+    "by length": {"pack": False, "cut": False},
+}
+"""By name, the settings of a run; ``None`` is the loop that is written down here."""
+
+
+def way(
+    name: str, stage: str, weights: Path, folder: Path, stack: ExitStack
+) -> Callable[[], object]:
+    """A round of steps of one of ``WAYS``, on the data that ``folder`` holds."""
+    from heliograph.model.training.alignment.run import opened
+    from heliograph.model.training.alignment.settings import Settings as Run
+
+    values = WAYS[name]
+    if values is None:
+        return _straightforward(stage, weights, folder / f"{stage}.json")
+    asked: dict[str, Any] = {"batch": BATCH, "at_once": BATCH, "length": 256, **values}
+    mixture, prepared = folder / f"{stage}-mix.json", folder / "prepared"
+    run = Run(stage, weights, mixture, prepared, Path("unused"), **asked)
+    return _ours(stack.enter_context(opened(run, "cpu")))
 
 
 def _ours(run: Any) -> Callable[[], object]:
@@ -97,7 +124,7 @@ def _ours(run: Any) -> Callable[[], object]:
     return steps
 
 
-def _straightforward(stage: str, settings: Settings, data: Path) -> Callable[[], object]:
+def _straightforward(stage: str, weights: Path, data: Path) -> Callable[[], object]:
     import torch
 
     from heliograph.model.core import AnyToAny
@@ -105,7 +132,7 @@ def _straightforward(stage: str, settings: Settings, data: Path) -> Callable[[],
     from heliograph.model.training import decode, encode
     from heliograph.model.training.stages import parts
 
-    core = AnyToAny.from_pretrained(settings.weights)
+    core = AnyToAny.from_pretrained(weights)
     (encode if stage == "encode" else decode).choose(core)
     rows = list(examples(DataSet.of(data)))
     far_from = _conditions(core)
