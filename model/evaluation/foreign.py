@@ -23,7 +23,7 @@ from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.decoders.autoencoding import rebuilt
 from heliograph.model.errors import InputError
 from heliograph.model.media import Clip, Film, Image, Sound
-from heliograph.model.primer import atlas, films, pictures, scenes
+from heliograph.model.primer import atlas, films, pictures, scenes, sounds
 from heliograph.model.primer.atlas import Sprites
 from heliograph.model.primer.render import render
 from heliograph.model.primer.scenes import Scene, SoundOf
@@ -112,9 +112,7 @@ def _quiet(scene: Scene, chance: random.Random) -> Clip:
 
 def _noisy(scene: Scene, chance: random.Random) -> Clip:
     sound, rng = _sound(scene, chance), np.random.default_rng(chance.getrandbits(31))
-    power = float(np.square(sound.samples).mean()) / 10 ** (NOISE_DB / 10)
-    noise = rng.normal(0, power**0.5, sound.samples.shape).astype(np.float32)
-    return Sound((sound.samples + noise).clip(-1, 1), sound.rate)
+    return Sound(sounds.noisy(sound.samples, NOISE_DB, rng), sound.rate)
 
 
 CHANGES: Mapping[str, Callable[[Scene, random.Random], Clip]] = {

@@ -41,6 +41,15 @@ def play(scene: SoundOf, seed: int) -> npt.NDArray[np.float32]:
     return wave.astype(np.float32)
 
 
+def noisy(
+    samples: npt.NDArray[np.float32], decibels: float, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Samples (S,) with white noise, whose power lies ``decibels`` below their mean power."""
+    power = float(np.square(samples).mean()) / 10 ** (decibels / 10)
+    noise = rng.normal(0, power**0.5, samples.shape).astype(np.float32)
+    return (samples + noise).clip(-1, 1)
+
+
 def _repeated(scene: SoundOf, rng: np.random.Generator, event: syn.Wave) -> syn.Wave:
     """The event as often as the scene counts, evenly spaced, each a little louder or softer."""
     assert scene.count is not None

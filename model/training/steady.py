@@ -28,7 +28,7 @@ from heliograph.model.decoders.autoencoding import rebuilt
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.media import Clip, Film, Image, Sound
 from heliograph.model.parts import Modality
-from heliograph.model.primer import scenes
+from heliograph.model.primer import scenes, sounds
 from heliograph.model.primer.render import render
 from heliograph.model.primer.scenes import One, Pair, Scene, Several, SoundOf
 from heliograph.model.primer.vocabulary import load
@@ -93,7 +93,9 @@ def disturbed(clip: Clip, scene: Scene, chance: random.Random, drawer: Diffusion
     if kind < CLEAN:
         return clip
     if isinstance(clip, Sound):
-        return _noisy(clip, chance)
+        decibels = chance.uniform(*NOISE_DB)
+        noise = np.random.default_rng(chance.getrandbits(31))
+        return replace(clip, samples=sounds.noisy(clip.samples, decibels, noise))
     if kind < CLEAN + REBUILT:
         return rebuilt(drawer.pipeline, [clip])[0]
     assert not isinstance(scene, SoundOf)
@@ -125,12 +127,6 @@ def choose(encoder: ImageBind) -> None:
         blocks: Any = encoder.modality_trunks[branch].blocks
         for part in (encoder.modality_preprocessors[branch], *blocks[: len(blocks) // 2]):
             part.requires_grad_(True)
-
-
-def _noisy(sound: Sound, chance: random.Random) -> Sound:
-    power = float(np.square(sound.samples).mean()) / 10 ** (chance.uniform(*NOISE_DB) / 10)
-    noise = np.random.default_rng(chance.getrandbits(31)).normal(0, power**0.5, sound.samples.shape)
-    return replace(sound, samples=(sound.samples + noise).clip(-1, 1).astype(np.float32))
 
 
 def _shaded(clip: Image | Film, colour: tuple[int, int, int], chance: random.Random) -> Clip:
