@@ -358,8 +358,9 @@ class AnyToAny(nn.Module):
                 be reached.
         """
         quantised: Quantised | None = None
+        spread: tuple[str, ...] = ()
         if plan is not None:
-            device, quantised = plan.of(LANGUAGE).device, plan.quantised
+            device, quantised, spread = plan.of(LANGUAGE).device, plan.quantised, plan.spread
             dtype = torch_dtype(plan.of(PROJECTIONS))
             if quantised is not None:
                 check_quantised()
@@ -398,6 +399,7 @@ class AnyToAny(nn.Module):
             dtype=dtype,
             base=base if shelf.origins.referenced(LANGUAGE) else None,
             quantised=quantised,
+            spread=spread,
         )
         core = cls(language, inputs, outputs)
         core._load_projections(directory / "projections.safetensors")

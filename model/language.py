@@ -350,6 +350,7 @@ class LanguageModel(nn.Module):
         template: str | None = None,
         base: Path | None = None,
         quantised: Quantised | None = None,
+        spread: Sequence[str] = (),
     ) -> LanguageModel:
         """Load a folder that ``save_pretrained``, or transformers itself, wrote.
 
@@ -361,6 +362,8 @@ class LanguageModel(nn.Module):
             template: a chat template for a tokenizer that has none; one that it has wins.
             base: folder of the model that a directory by ``save_over`` leaves out.
             quantised: in which form linear layers are kept, the head's left out.
+            spread: the device of each layer, where not all are on the same; embeddings, norm and
+                head are on ``device``.
 
         Raises:
             MissingExtra: it is to be quantised, and what does it isn't installed.
@@ -369,14 +372,14 @@ class LanguageModel(nn.Module):
         check_folder(base or directory, "config.json")
         check_folder(directory, "tokenizer_config.json")
         tokenizer = read_tokenizer(directory)
-        model = read_model(base or directory, dtype, quantised, device)
+        model = read_model(base or directory, dtype, quantised, device, spread)
         if base is not None:
             restore_rows(model, directory)
             read_generation(model, directory)
         language = cls(model, tokenizer, specs, dialect, template)
         if (directory / "adapter").is_dir():
             language._load_adapter(directory / "adapter")
-        if quantised is None:
+        if quantised is None and not spread:
             language.to(device)
         return language.eval()
 

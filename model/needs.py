@@ -26,6 +26,7 @@ from heliograph.model.media import Clip, Film, Image, Sound
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
+from heliograph.model.pretrained import layers_of
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.senses import text_config
@@ -89,15 +90,18 @@ def language_need(model: PreTrainedModel) -> Need:
     kept = getattr(config, "num_key_value_heads", None) or heads
     inner = getattr(config, "intermediate_size", None) or 4 * width
     head = model.get_output_embeddings()
-    layers = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    linear = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
+    _, layers = layers_of(model)
     return Need(
         LANGUAGE,
         "language",
         _count(model),
-        linear=sum(module.weight.numel() for module in layers),
+        linear=sum(module.weight.numel() for module in linear),
         cache=2 * config.num_hidden_layers * kept * head_width,
         layer=6 * width + 3 * inner,
         positions=int(config.max_position_embeddings),
+        layers=len(layers),
+        within=_count(layers),
     )
 
 
@@ -167,7 +171,8 @@ def _language_in(folder: Path, own: Path) -> Need:
     adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
     added = sum(header.count for name, header in rows.items() if name != "ids")
     lora = sum(header.count for header in adapter.values())  # which PEFT keeps in float32
-    return replace(need, parameters=need.parameters + added + lora, single=lora)
+    parameters = need.parameters + added + lora
+    return replace(need, parameters=parameters, within=need.within + lora, single=lora)
 
 
 def _decoder_in(folder: Path, modality: Modality) -> Need:

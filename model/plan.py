@@ -6,13 +6,16 @@ it takes the first of these arrangements that fits, nothing being loaded before.
     1  everything on the GPUs, in 16 bits
     2  decoders in turn: each lies in the machine's memory and is on a GPU while it is used
     3  encoders in turn too
-    4  the language model in int8 (Dettmers et al. 2022, arXiv 2208.07339), then as 1 to 3
-    5  the language model in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314), likewise
-    6  part after part computes on the processor: decoders, largest first, encoders, language model;
-       what is left on the GPUs is arranged as 1 to 5
+    4  the language model's layers over several GPUs, then as 1 to 3
+    5  the language model in int8 (Dettmers et al. 2022, arXiv 2208.07339), then as 1 to 4
+    6  the language model in 4 bits (NF4, Dettmers et al. 2023, arXiv 2305.14314), likewise
+    7  part after part computes on the processor: decoders, largest first, encoders, language model;
+       what is left on the GPUs is arranged as 1 to 6
 
 With several GPUs the language model and its projections are on the one with the most memory, and
-each other part, the largest first, goes where most room is left: no part is split.
+each other part, the largest first, goes where most room is left. Where the language model's layers
+are spread, each GPU, the largest first, is filled with as many as it holds, and embeddings, norm
+and head stay on the first; other parts are never split.
 
 On the processor parts are in single precision, or in bfloat16 where that is too large.
 
@@ -28,19 +31,22 @@ weights of a part that takes turns, and what it works with. In bytes, with b for
 
 A tenth of a GPU, at most 2 GB, is left to CUDA's context, its kernels' workspaces and
 fragmentation. The machine's memory also holds the process itself, and parts on their way to the
-GPU: the language model, which is read before all others, then one at a time.
+GPU: the language model, which is read before all others, then one at a time. One that is spread is
+read tensor by tensor, to where each belongs.
 
-Not covered: a part that is larger than each GPU; more rows than one at a time.
+Not covered: an encoder or decoder that is larger than each GPU; more rows than one at a time.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from heliograph.model.errors import InputError, TooLittleMemory
+from heliograph.model.origins import LANGUAGE
 
 Role: TypeAlias = Literal["language", "projections", "encoder", "decoder"]
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16", "int8", "4-bit"]
@@ -98,6 +104,22 @@ class Need:
     """Numbers alive in one of its layers for each position."""
     positions: int = 0
     """How many it was made for."""
+    layers: int = 0
+    """How many equal layers it has over which it can be split."""
+    within: int = 0
+    """Of the parameters, those of all these layers."""
+
+    def of_layers(self, count: int, *, rest: bool) -> Need:
+        """What so many of its layers need, with all that is outside of layers or without it."""
+        share = count / self.layers
+        within = round(share * self.within)
+        return replace(
+            self,
+            parameters=within + rest * (self.parameters - self.within),
+            linear=round(share * self.linear),
+            single=round(share * self.single),
+            cache=math.ceil(share * self.cache),
+        )
 
     def weights(self, precision: Precision) -> int:
         """Bytes of its weights."""
@@ -129,6 +151,9 @@ class Placement:
     """Bytes of its weights, where it is."""
     working: int
     """Bytes besides these on its device while it computes: activations, keys and values."""
+    layers: int | None = None
+    """How many of a spread language model's layers are here, after those of the placements before;
+    ``None`` for a part in one place."""
 
     @property
     def in_turn(self) -> bool:
@@ -172,6 +197,11 @@ class Plan:
         return None
 
     @property
+    def spread(self) -> tuple[str, ...]:
+        """The device of each of the language model's layers; empty where it is in one place."""
+        return tuple(p.device for p in self.placements for _ in range(p.layers or 0))
+
+    @property
     def gpu_peaks(self) -> tuple[int, ...]:
         """The most that is on each GPU at once."""
         return tuple(_peak(self.placements, device) for device in self.devices)
@@ -181,7 +211,7 @@ class Plan:
         """The most that is in the machine's memory at once, the process itself included."""
         resting = sum(p.weights for p in self.placements if p.rest == CPU)
         computing = max((p.working for p in self.placements if p.device == CPU), default=0)
-        passing = [p for p in self.placements if p.rest != CPU]
+        passing = [p for p in self.placements if p.rest != CPU and p.layers is None]
         first = max((p.weights for p in passing if p.role == "language"), default=0)
         later = max((p.weights for p in passing if p.role != "language"), default=0)
         return PROCESS + max(first, resting + max(computing, later))
@@ -205,8 +235,10 @@ class Plan:
         said += [
             f"the language model in {p.precision.replace('4-bit', '4 bits')}"
             for p in self.placements
-            if p.role == "language" and p.precision in ("int8", "4-bit")
+            if p.part == LANGUAGE and p.precision in ("int8", "4-bit")
         ]
+        over = len(set(self.spread))
+        said += [f"the language model over {over} GPUs"] if over else []
         return (*said, *(f"{p.part} on the processor" for p in self.placements if p.device == CPU))
 
 
@@ -218,6 +250,8 @@ class _Arrangement:
     """Parts that compute on the processor."""
     turns: tuple[Role, ...]
     language: Precision
+    spread: bool
+    """Whether the language model's layers are on several GPUs."""
     processor: Precision
 
 
@@ -262,22 +296,25 @@ def _arrangements(
     """In the order of what they cost."""
     everything = frozenset(need.part for need in needs)
     if not memory.gpus:
-        yield from (_Arrangement(everything, (), p, p) for p in ("float32", "bfloat16"))
+        yield from (_Arrangement(everything, (), p, False, p) for p in ("float32", "bfloat16"))
         return
     turns: tuple[tuple[Role, ...], ...] = ((), ("decoder",), ("decoder", "encoder"))
     languages: tuple[Precision, ...] = (half, "int8", "4-bit")
-    for off in _moved_off(needs, max(memory.usable), half, context):
-        kept = languages if "language" not in off else languages[:1]
+    several = len(memory.gpus) > 1 and any(need.layers > 1 for need in needs)
+    for off in _moved_off(needs, memory.usable, half, context):
+        kept = languages if LANGUAGE not in off else languages[:1]
+        spreads = (False, True) if several and LANGUAGE not in off else (False,)
         processors: tuple[Precision, ...] = ("float32", "bfloat16") if off else ("float32",)
-        for language, taken, processor in itertools.product(kept, turns, processors):
-            yield _Arrangement(off, taken, language, processor)
+        for choice in itertools.product(kept, spreads, turns, processors):
+            language, spread, taken, processor = choice
+            yield _Arrangement(off, taken, language, spread, processor)
 
 
 def _moved_off(
-    needs: Sequence[Need], usable: int, half: Half, context: int
+    needs: Sequence[Need], usable: Sequence[int], half: Half, context: int
 ) -> Iterator[frozenset[str]]:
     """Sets of parts that compute on the processor: first those that can't be on the largest GPU
-    even alone, then one more each time."""
+    even alone, or over all of them, then one more each time."""
 
     def alone(need: Need) -> int:
         least: Precision = "4-bit" if need.role == "language" else half
@@ -285,9 +322,9 @@ def _moved_off(
 
     order: dict[Role, int] = {"decoder": 0, "encoder": 1, "projections": 2, "language": 3}
     ranked = sorted(needs, key=lambda need: (order[need.role], -alone(need)))
-    off = {need.part for need in needs if alone(need) > usable}
+    off = {n.part for n in needs if alone(n) > (sum(usable) if n.layers else max(usable))}
     while True:
-        if "language" in off:  # which its projections never leave
+        if LANGUAGE in off:  # which its projections never leave
             off |= {need.part for need in needs if need.role == "projections"}
         yield frozenset(off)
         left = [n for n in ranked if n.part not in off and n.role != "projections"]
@@ -310,14 +347,31 @@ def _arranged(
     main = max(devices, key=lambda name: usable[name], default=CPU)
     placements: dict[str, Placement] = {}
 
-    def placed(need: Need, at: str) -> Placement:
+    def placed(need: Need, at: str, layers: int | None = None) -> Placement:
         off = need.part in arrangement.off
         precision: Precision = arrangement.processor if off else half
         if need.role == "language" and not off:
             precision = arrangement.language
         rest = CPU if need.role in arrangement.turns else at
         weights, working = need.weights(precision), need.working(precision, context)
-        return Placement(need.part, need.role, precision, rest, at, weights, working)
+        return Placement(need.part, need.role, precision, rest, at, weights, working, layers)
+
+    def over_gpus(need: Need) -> Iterator[Placement]:
+        """The largest GPU first, as many layers on each as it holds; all others on the last."""
+        beside = sum(placed(n, main).weights for n in needs if n.role == "projections")
+        start = 0
+        order = sorted(devices, key=lambda name: (name != main, -usable[name]))
+        for device in order:
+            first, last = device == main, device == order[-1]
+            for count in range(need.layers - start, -1, -1):
+                found = placed(need.of_layers(count, rest=first), device, count)
+                if last or found.weights + found.working + first * beside <= usable[device]:
+                    break
+            if count == need.layers:
+                found = replace(found, layers=None)
+            if first or count:
+                yield found if first else replace(found, part=_layers(start, count))
+            start += count
 
     def left(place: Placement) -> int:
         """What a part's GPU would have left with it."""
@@ -326,14 +380,23 @@ def _arranged(
     for need in sorted(needs, key=lambda n: (n.role in ("decoder", "encoder"), -n.parameters)):
         if need.part in arrangement.off:
             found = placed(need, CPU)
+        elif need.part == LANGUAGE and arrangement.spread:
+            placements |= {found.part: found for found in over_gpus(need)}
+            continue
         elif need.role in ("decoder", "encoder"):
             found = max((placed(need, device) for device in devices), key=left)
         else:
             found = placed(need, main)
         placements[need.part] = found
     own = next((need.positions for need in needs if need.role == "language"), context)
-    inorder = tuple(placements[need.part] for need in needs)
-    return Plan(inorder, memory, devices, min(context, own))
+    order = [need.part for need in needs]
+    inorder = sorted(placements.values(), key=lambda p: order.index(p.part.partition(",")[0]))
+    return Plan(tuple(inorder), memory, devices, min(context, own))
+
+
+def _layers(start: int, count: int) -> str:
+    """What a part of the language model is called."""
+    return f"{LANGUAGE}, layers {start + 1} to {start + count}"
 
 
 def _peak(placements: Iterable[Placement], device: str) -> int:

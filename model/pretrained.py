@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
@@ -13,6 +13,7 @@ from heliograph.model.senses import CAUSAL, sense_in, text_config
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
     from transformers import PreTrainedModel
 
 Quantised: TypeAlias = Literal["int8", "4-bit"]
@@ -68,6 +69,7 @@ def read_model(
     dtype: torch.dtype | Literal["auto"],
     quantised: Quantised | None = None,
     device: str | torch.device = "cpu",
+    spread: Sequence[str] = (),
 ) -> PreTrainedModel:
     """The causal LM in a folder of transformers, which may see or hear besides (``senses.py``).
 
@@ -75,7 +77,10 @@ def read_model(
         directory: where it lies.
         dtype: precision to compute in; ``auto`` is that of its files.
         quantised: in which form its linear layers, but for the head, are kept.
-        device: of a quantised model, which is put there while it is read; others are on the CPU.
+        device: of a quantised model, or one that is spread, which is put there while it is read;
+            others are on the CPU.
+        spread: the device of each layer, where not all are on that one; what passes between them
+            is moved (``accelerate``).
 
     Raises:
         MissingExtra: it is to be quantised, and what does it isn't installed.
@@ -89,6 +94,8 @@ def read_model(
         more = {"quantization_config": _quantisation(quantised, dtype), "device_map": {"": device}}
     sees = sense_in(directory) is not None
     with _loading(directory, "language model"):
+        if spread:
+            more["device_map"] = _device_map(directory, device, spread)
         if sees:
             config = AutoConfig.from_pretrained(directory, local_files_only=True)
             more |= {"config": text_config(config, directory), "key_mapping": dict(CAUSAL)}
@@ -102,6 +109,40 @@ def read_model(
     if sees:  # transformers would go back to the checkpoint's names when it saves
         del model._weight_conversions
     return cast("PreTrainedModel", model)
+
+
+def layers_of(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
+    """The layers of a causal LM, and what they are called in it.
+
+    Raises:
+        WeightsError: there is no list of as many as its configuration says.
+    """
+    from torch import nn
+
+    count = model.config.get_text_config().num_hidden_layers
+    for name, module in model.named_modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return name, module
+    raise WeightsError(f"{type(model).__name__} has no list of its {count} layers.")
+
+
+def _device_map(
+    directory: Path, device: str | torch.device, spread: Sequence[str]
+) -> dict[str, str | torch.device]:
+    """Where each module goes: the layers as told, what is around them to the one device."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    with torch.device("meta"):
+        config = AutoConfig.from_pretrained(directory, local_files_only=True)
+        model = AutoModelForCausalLM.from_config(text_config(config, directory))
+    path, _ = layers_of(model)
+    around = {path[:i] for i, letter in enumerate(path) if letter == "."} | {"", path}
+    beside = (n for n, _ in model.named_modules() if n and n.rpartition(".")[0] in around)
+    return {
+        **{name: device for name in beside if name not in around},
+        **{f"{path}.{i}": at for i, at in enumerate(spread)},
+    }
 
 
 def _quantisation(kind: Quantised, dtype: torch.dtype | Literal["auto"]) -> Any:

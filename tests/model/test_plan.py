@@ -24,6 +24,7 @@ from heliograph.model.generation import GenerationOptions
 from heliograph.model.needs import language_need, needs
 from heliograph.model.parts import Media, Message, Text
 from heliograph.model.plan import GB, NF4, PROCESS, Memory, Need, Plan, plan
+from heliograph.model.pretrained import layers_of
 from heliograph.model.signals import Signal
 
 LANGUAGE = Need(
@@ -128,6 +129,39 @@ def test_of_two_gpus_that_are_too_small_the_larger_is_planned_for() -> None:
     assert found.of("language").device == found.of("decoders/video").device == "cuda:1"
     assert found.of("decoders/image").device == "cuda:0"
     assert found.concessions == on(18).concessions[2:]  # nothing has to take turns
+
+
+DEEP = replace(LANGUAGE, layers=70, within=6 * GB)
+
+
+def test_a_language_model_for_which_no_gpu_has_room_is_spread_before_it_is_quantised() -> None:
+    needed = (DEEP, *CORE[1:])
+    assert plan(needed, Memory(ROOMY, (24 * GB, 24 * GB))).spread == ()  # one holds it
+    found = plan(needed, Memory(16 * GB, (14 * GB, 15 * GB, 16 * GB)))
+    assert found.concessions == ("the language model over 2 GPUs",)
+    first, second = (p for p in found.placements if p.role == "language")
+    assert (first.device, second.device) == ("cuda:2", "cuda:1")  # the largest first
+    assert first.part == "language" and second.part == f"language, layers {first.layers + 1} to 70"
+    assert found.spread == ("cuda:2",) * first.layers + ("cuda:1",) * (70 - first.layers)
+    assert first.weights + second.weights == DEEP.weights("bfloat16")
+    assert 1.9 * GB < first.weights - first.layers * 2 * DEEP.within / 70  # embeddings and head
+    one_more = DEEP.of_layers(first.layers + 1, rest=True)
+    beside = found.of("projections").weights
+    over = one_more.weights("bfloat16") + one_more.working("bfloat16", 4096) + beside
+    assert over > found.memory.usable[2] >= found.gpu_peaks[2]
+    assert all(p <= u for p, u in zip(found.gpu_peaks, found.memory.usable, strict=True))
+    assert found.cpu_peak < DEEP.weights("bfloat16")  # read to where it belongs, no detour
+
+
+def test_one_that_no_two_gpus_hold_is_quantised_and_spread() -> None:
+    huge = replace(DEEP, parameters=70 * GB, linear=69 * GB, within=69 * GB)
+    found = plan((huge, *CORE[1:]), Memory(ROOMY, (48 * GB, 48 * GB)))
+    assert found.quantised == "int8" and len(set(found.spread)) == 2
+    assert found.concessions[-2:] == (
+        "the language model in int8",
+        "the language model over 2 GPUs",
+    )
+    assert plan((huge, *CORE[1:]), Memory(200 * GB, (48 * GB,))).quantised == "4-bit"
 
 
 def test_too_little_for_any_is_told_with_what_is_missing() -> None:
@@ -388,6 +422,33 @@ def test_a_turn_on_two_devices_gives_what_one_gives(
             for c in (core, home)
         )
         assert np.array_equal(values(there[0]), values(here[0]))
+
+
+def test_a_language_model_that_is_spread_says_what_it_says_in_one_place(
+    tiny_core_dir: Path, needed: tuple[Need, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor under two names again. A tensor there has no number of its own, so accelerate
+    is kept from moving what it takes to be elsewhere."""
+    monkeypatch.setattr("accelerate.hooks.set_module_tensor_to_device", lambda *_, **__: None)
+    whole = plan(needed, Memory(ROOMY, (80 * GB,)), device="cpu:0")
+    count = needed[0].layers
+    assert count > 1 and needed[0].within < needed[0].parameters
+    first, *others = (replace(p, precision="float32") for p in whole.placements)
+    rest = replace(first, part="language, the last layer", rest="cpu:1", device="cpu:1", layers=1)
+    spread = replace(whole, placements=(replace(first, layers=count - 1), rest, *others))
+    core = AnyToAny.from_pretrained(tiny_core_dir, plan=spread)
+    home = AnyToAny.from_pretrained(tiny_core_dir)
+    name, layers = layers_of(core.language.model)
+    hooks = {
+        n: m._hf_hook for n, m in core.language.model.named_modules() if hasattr(m, "_hf_hook")
+    }
+    at = [str(hooks[f"{name}.{i}"].execution_device) for i in range(len(layers))]
+    assert at == ["cpu:0"] * (count - 1) + ["cpu:1"]
+    around = {str(h.execution_device) for n, h in hooks.items() if n and name not in n}
+    assert around == {"cpu:0"}
+    asked = [[Message("user", (picture(), Text("what is this?")))]]
+    there, here = (list(c.generate(asked, GenerationOptions(8))) for c in (core, home))
+    assert [str(event) for event in there] == [str(event) for event in here]
 
 
 def test_decoders_that_are_compiled_make_the_same(

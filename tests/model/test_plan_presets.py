@@ -311,6 +311,19 @@ def test_presets_on_cards_that_people_have(
         assert peak <= 0.9 * gpu * GB or gpu * GB - peak >= 2 * GB
 
 
+def test_presets_on_two_cards() -> None:
+    spread = "the language model over 2 GPUs"
+    for name, gpu, expected in (
+        ("nextgpt-7b", 12, (*TURNS, spread)),
+        ("nextgpt-7b", 16, (spread,)),
+        ("nextgpt-7b", 24, ()),
+        ("open-7b", 48, ()),
+    ):
+        found = plan(preset(name), Memory(256 * GB, (gpu * GB, gpu * GB)))
+        assert found.concessions == expected
+        assert all(p <= u for p, u in zip(found.gpu_peaks, found.memory.usable, strict=True))
+
+
 def test_presets_without_a_gpu() -> None:
     small, nextgpt, large = map(preset, ("open-small", "nextgpt-7b", "open-7b"))
     assert plan(small, Memory(12 * GB)).concessions == ()
