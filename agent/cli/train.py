@@ -58,7 +58,7 @@ def parts(
         str | None,
         typer.Argument(
             help="One of them: image-vae, objects, scenes, motion, films, polish, audio-vae, "
-            "sounds, encoders, steady, language. All in their order if left out.",
+            "sounds, details, encoders, steady, language. All in their order if left out.",
             show_default=False,
         ),
     ] = None,
@@ -93,6 +93,11 @@ def _stage(name: str, text: str) -> None:
         _run(name, work, preset, minutes, steps, threads, base)
 
 
+_stage(
+    "details",
+    "Pictures that the referee doesn't recognise; with --base on the decoders of a finished core, "
+    "which needs no other training after it.",
+)
 _stage(
     "steady",
     "Encoders past blur, light and noise; with --base those of a finished core, which needs no "

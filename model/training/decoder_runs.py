@@ -1,10 +1,11 @@
 """The trainings of the primer's decoders, in the order in which they build on each other:
 
-    image-vae -> objects -> scenes -> motion -> films -> polish     pictures, then films
+    image-vae -> objects -> scenes -> motion -> films -> polish -> details   pictures, then films
     audio-vae -> sounds
 
 Each takes a work directory that holds all of them (checkpoints, banks of latents) and
-reads what the ones before it left there.
+reads what the ones before it left there. The last, ``details``, also goes on from the decoders of
+a finished core.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from transformers import CLIPTextModel
 from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.errors import WeightsError
 from heliograph.model.training import autoencoders as vaes
-from heliograph.model.training import decoders, latents
+from heliograph.model.training import decoders, details, latents
 from heliograph.model.training.latents import Bank
 from heliograph.model.training.loop import Losses, Outcome, Schedule, averaged, fit, rng
 
@@ -33,6 +34,7 @@ SCHEDULES: Mapping[str, Schedule] = {
     "motion": Schedule(4200, 6e-4, warmup=50, ema=0.99),
     "films": Schedule(3000, 4e-4, warmup=200, ema=0.995),
     "polish": Schedule(3400, 3e-4, warmup=200, ema=0.998),
+    "details": Schedule(7000, 4e-4, ema=0.998),
     "audio-vae": Schedule(3400, 2e-3, warmup=50, ema=0.99, weight_decay=0.0),
     "sounds": Schedule(12_000, 8e-4, ema=0.995),
 }
@@ -192,6 +194,22 @@ def _fit_both(
     return _fit(run, title, modules, banks, loss, work, schedule, seconds)
 
 
+def train_details(
+    work: Path,
+    pictures: DiffusionDecoder,
+    films: DiffusionDecoder,
+    schedule: Schedule,
+    seconds: float | None,
+) -> Outcome:
+    """The last blocks of both, on what the picture decoder draws wrongly."""
+    moving = details.moving(pictures, films)
+    details.choose(moving)
+    run = work / "details"
+    return fit({"unet": moving}, details.batches(run, pictures, BATCH, SEED),
+               details.details_loss(pictures, moving), schedule, run,
+               title="both decoders: details", seconds=seconds)  # fmt: skip
+
+
 def train_sounds(work: Path, schedule: Schedule, seconds: float | None) -> Outcome:
     """The sound decoder."""
     words, unet = _fresh(decoders.sound_unet)
@@ -264,7 +282,7 @@ def _fresh(
     return words, unet
 
 
-DRAWING = ("objects", "scenes", "motion", "films", "polish")
+DRAWING = ("objects", "scenes", "motion", "films", "polish", "details")
 """The trainings that the picture and film decoders go through; each begins with what the ones
 before it left."""
 

@@ -110,7 +110,7 @@ def single_objects(seed: int) -> Callable[[], Examples]:
             spread = max(1, (OBJECT_SIDE - side) // 2)
             centre = [OBJECT_SIDE / 2 + chance.randint(-spread, spread) for _ in range(2)]
             pictures.put(picture, name, side, (centre[0], centre[1]))
-            yield _pixels(np.asarray(picture)), f"{with_article(name)}, {background} background"
+            yield pixels(np.asarray(picture)), f"{with_article(name)}, {background} background"
 
     return examples
 
@@ -123,7 +123,7 @@ def scenes(seed: int) -> Callable[[], Examples]:
             kind = chance.choices((One, Several, Pair), (4, 1, 5))[0]
             scene = sample(chance, kind)
             picture = pictures.draw(scene, chance.getrandbits(32))  # type: ignore[arg-type]
-            yield _pixels(picture), caption(scene)
+            yield pixels(picture), caption(scene)
 
     return examples
 
@@ -138,7 +138,7 @@ def big_objects(seed: int) -> Callable[[], Examples]:
             scene = replace(drawn, size="big")
             if not is_held_out(scene):
                 picture = pictures.draw(scene, chance.getrandbits(32))
-                yield _pixels(picture), caption(scene)
+                yield pixels(picture), caption(scene)
 
     return examples
 
@@ -151,7 +151,7 @@ def moving(seed: int) -> Callable[[], Examples]:
             scene = sample(chance, Film)
             assert isinstance(scene, Film)
             frames = films.film(scene, chance.getrandbits(32))
-            yield _pixels(frames), caption(scene)
+            yield pixels(frames), caption(scene)
 
     return examples
 
@@ -171,5 +171,6 @@ def heard(seed: int) -> Callable[[], Examples]:
     return examples
 
 
-def _pixels(values: NDArray[np.uint8]) -> Tensor:
+def pixels(values: NDArray[np.uint8]) -> Tensor:
+    """(…, H, W, 3) bytes as an autoencoder takes them: (…, 3, H, W) in [-1, 1]."""
     return torch.from_numpy(np.array(values)).movedim(-1, -3).float() / 127.5 - 1

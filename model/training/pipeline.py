@@ -2,6 +2,7 @@
 
     tokenizer   from the world's texts                          tokenizer/
     image-vae … sounds   the decoders (``decoder_runs.py``)     image-vae/, objects/, …
+    details     pictures that the referee doesn't recognise     details/
     encoders    contrast and details                            encoders/
     steady      the encoder sees past blur, light and noise     steady/
     language    the base language model, on text alone          language/
@@ -52,9 +53,22 @@ def conditioners(work: Path, settings: Preset) -> dict[Modality, DiffusionDecode
     """
     if settings.base is not None:
         core = AnyToAny.from_pretrained(settings.base)
-        return {m: core.decoder(m) for m in core.makes}
+        known = {m: core.decoder(m) for m in core.makes}
+        if _trained(work, "details"):
+            for drawer in (known["image"], known["video"]):  # each has parameters of its own
+                averaged(work / "details", {"unet": drawer.pipeline.unet})
+        return known
     pictures = decoder_runs.picture_decoder(work)
     return {"image": pictures, "audio": decoder_runs.sound_decoder(work), "video": pictures}
+
+
+def train_details(
+    work: Path, settings: Preset, schedule: Schedule, seconds: float | None
+) -> Outcome:
+    """The decoders of pictures and films; their text encoder stands still, and what aims at it."""
+    known = conditioners(work, settings)
+    films = known["video"] if settings.base else decoder_runs.film_decoder(work)
+    return decoder_runs.train_details(work, known["image"], films, schedule, seconds)
 
 
 def train_steady(
@@ -198,6 +212,7 @@ def _decoders(name: str) -> Training:
 
 TRAININGS: Mapping[str, Training] = {
     **{name: _decoders(name) for name in decoder_runs.TRAININGS},
+    "details": train_details,
     "encoders": parts.train_encoders,
     "steady": train_steady,
     "language": parts.train_language,

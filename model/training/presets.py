@@ -77,11 +77,12 @@ _SCHEDULES: Mapping[str, Schedule] = {
 }
 _SHARES: Mapping[str, float] = {
     "image-vae": 0.07,
-    "objects": 0.1,
-    "scenes": 0.12,
+    "objects": 0.09,
+    "scenes": 0.1,
     "motion": 0.05,
     "films": 0.09,
-    "polish": 0.1,
+    "polish": 0.09,
+    "details": 0.04,
     "audio-vae": 0.05,
     "sounds": 0.04,
     "encoders": 0.1,

@@ -1,6 +1,8 @@
 """Trainings on tiny models: what trains, what it reads, and that a stop changes nothing."""
 
+import json
 import random
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
 from safetensors.torch import load_file
 
 from heliograph.model.conditions import SEQUENCE, Condition
@@ -19,8 +22,18 @@ from heliograph.model.primer import dialogues, scenes, weights_dir
 from heliograph.model.primer.dialogues import Dialogue, Made, Shown, Turn
 from heliograph.model.primer.grammar import grammar
 from heliograph.model.primer.scenes import Film, One, Pair, Several, SoundOf
+from heliograph.model.primer.vocabulary import load
 from heliograph.model.signals import added_tokens
-from heliograph.model.training import decode, encode, instruct, pipeline, signals, stages, steady
+from heliograph.model.training import (
+    decode,
+    details,
+    encode,
+    instruct,
+    pipeline,
+    signals,
+    stages,
+    steady,
+)
 from heliograph.model.training import pairs as pairs_of
 from heliograph.model.training.conversations import Looker, batches_of, length_in, slots, worded
 from heliograph.model.training.encoders import contrast
@@ -450,6 +463,38 @@ def test_the_encoder_learns_to_see_what_a_decoder_draws_as_what_was_meant(tmp_pa
         same = steady.Seen(batch.clean, batch.clean)
         assert loss(same, torch.Generator())["loss"] < 1e-4
         assert loss(batch, torch.Generator())["loss"] > 0.01
+
+
+def test_details_train_where_drawings_fail_and_only_the_last_blocks(tmp_path, monkeypatch):
+    settings = replace(TINY, base=weights_dir(), schedules={"details": Schedule(4, 5e-4, warmup=1)})
+    known = defaultdict(lambda: -details.ALWAYS, {("sun", "big"): 1.0, ("dog", 2): 0.0})
+    monkeypatch.setattr(details, "BANK", {"failing": 12, "scenes": 4, "motion": 2})
+    monkeypatch.setattr(details, "failures", lambda *_: known)  # and nothing else at all
+    pipeline.train("details", tmp_path, settings)
+    with safe_open(tmp_path / "details" / "failing.latents.safetensors", "pt") as bank:
+        captions = json.loads(bank.metadata()["captions"])
+    assert sum("sun" in caption for caption in captions) > 6  # eleven for each row of dogs
+    assert all("big sun" in caption or "two dogs" in caption for caption in captions)
+    pipeline.assemble(tmp_path, settings, tmp_path / "core")
+    before = AnyToAny.from_pretrained(weights_dir())
+    after = AnyToAny.from_pretrained(tmp_path / "core")
+    for modality in ("image", "video"):
+        ours, theirs = (c.decoder(modality).pipeline.unet.state_dict() for c in (after, before))
+        moved = {name for name, x in ours.items() if not torch.equal(x, theirs[name])}
+        assert moved and all(name.startswith(details.TRAINED) for name in moved)
+        assert not any("motion_modules" in name for name in moved)
+    words = (c.decoder("image").pipeline.text_encoder.state_dict() for c in (after, before))
+    assert all(torch.equal(*pair) for pair in zip(*(s.values() for s in words), strict=True))
+
+
+def test_what_fails_is_told_by_kind(monkeypatch):
+    things = load().objects[:6]
+    monkeypatch.setattr(details, "load", lambda: replace(load(), objects=things))
+    core = AnyToAny.from_pretrained(weights_dir())
+    found = details.failures(core.decoder("image"), 5, tries=1)
+    assert set(found) == {(o.name, form) for o in things for form in ("small", "big", 2, 3)}
+    assert set(found.values()) <= {0.0, 1.0}
+    assert sum(found.values()) < 0.4 * len(found)  # most of what is asked for is drawn
 
 
 def test_a_base_of_other_parts_is_refused(tiny_core_dir, tmp_path):
