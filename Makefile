@@ -27,10 +27,11 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks --out out/bench $(ARGS)
 
 # Trains the bundled weights, writes them and measures them: about fifteen hours of two cores
-# from nothing, resumed where it stopped. BUDGET="--budget-minutes 60" shortens it.
+# from nothing, resumed where it stopped. BUDGET="--budget-minutes 60" shortens it;
+# EVAL="--emoji FOLDER" adds the row of another emoji set.
 primer: $(STAMP)
 	$(BIN)/heliograph train all --preset primer --out out/primer $(BUDGET)
-	$(BIN)/heliograph eval --weights out/primer --even --cases 300 --out out/primer-eval
+	$(BIN)/heliograph eval --weights out/primer --even --cases 300 --out out/primer-eval $(EVAL)
 	cp -R out/primer/. model/primer/weights/
 
 # Needs graphviz; the drawings are committed, so that only who changes a .dot file runs it.
