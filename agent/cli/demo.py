@@ -37,7 +37,7 @@ CONVERSATIONS: tuple[tuple[str, tuple[Ask, ...]], ...] = (
     ("A sound in", (Ask("What do you hear?", BELL),)),
     ("A film in", (Ask("What happens in this film?", CAR), Ask("Draw its last scene."))),
     (
-        "A picture out, changed three times",
+        "A picture out, changed twice",
         (
             Ask("Draw a small cat on the left on a green background."),
             Ask("Now make it bigger."),
