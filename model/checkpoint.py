@@ -17,6 +17,10 @@ from torch import Tensor
 
 from heliograph.model.errors import WeightsError
 
+LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+"""How transformers and diffusers are to read a folder: what lies there is all that is read, and
+code is neither run nor asked about. ``quiet`` tells the same to what a model reads inside."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from heliograph.model.activations import alive
+from heliograph.model.checkpoint import LOCAL
 from heliograph.model.decoders.adapter import DiffusionDecoder
 from heliograph.model.decoders.files import read_settings
 from heliograph.model.decoders.outline import outline
@@ -157,10 +158,9 @@ def _language_in(folder: Path, own: Path) -> Need:
     check_safe(folder)
     try:
         with quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
-            model = AutoModelForCausalLM.from_config(text_config(config, folder))
+            config = AutoConfig.from_pretrained(folder, **LOCAL)
+            config = text_config(config, folder)
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         what = " ".join(str(error).split())[:200]
         raise WeightsError(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from heliograph.model.checkpoint import LOCAL
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
 from heliograph.model.senses import CAUSAL, sense_in, text_config
@@ -35,7 +36,7 @@ def read_tokenizer(directory: Path) -> Any:
         except ImportError as error:
             raise MissingExtra("sentencepiece", "import") from error
     with _loading(directory, "tokenizer"):
-        return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+        return AutoTokenizer.from_pretrained(directory, **LOCAL)
 
 
 def read_template(directory: Path) -> str | None:
@@ -47,7 +48,7 @@ def read_template(directory: Path) -> str | None:
     from transformers import AutoProcessor
 
     with _loading(directory, "processor"):
-        processor = AutoProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
+        processor = AutoProcessor.from_pretrained(directory, backend="pil", **LOCAL)
     template: str | None = processor.chat_template
     return template
 
@@ -97,10 +98,10 @@ def read_model(
         if spread:
             more["device_map"] = _device_map(directory, device, spread)
         if sees:
-            config = AutoConfig.from_pretrained(directory, local_files_only=True)
+            config = AutoConfig.from_pretrained(directory, **LOCAL)
             more |= {"config": text_config(config, directory), "key_mapping": dict(CAUSAL)}
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            directory, dtype=dtype, local_files_only=True, output_loading_info=True, **more
+            directory, dtype=dtype, output_loading_info=True, **LOCAL, **more
         )
     model, info = loaded
     if info["missing_keys"]:
@@ -134,8 +135,9 @@ def _device_map(
     from transformers import AutoConfig, AutoModelForCausalLM
 
     with torch.device("meta"):
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
-        model = AutoModelForCausalLM.from_config(text_config(config, directory))
+        config = AutoConfig.from_pretrained(directory, **LOCAL)
+        config = text_config(config, directory)
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
     path, _ = layers_of(model)
     around = {path[:i] for i, letter in enumerate(path) if letter == "."} | {"", path}
     beside = (n for n, _ in model.named_modules() if n and n.rpartition(".")[0] in around)
@@ -178,6 +180,11 @@ def _loading(directory: Path, what: str) -> Iterator[None]:
     except WeightsError:
         raise
     except Exception as error:  # transformers and tokenizers raise bare exceptions
+        if "trust_remote_code" in str(error):
+            raise WeightsError(
+                f"The {what} in {directory} asks for custom code, which is never run: "
+                "take one that transformers has a class for."
+            ) from error
         raise WeightsError(
             f"The {what} in {directory} can't be loaded: its files don't fit each other "
             f"({type(error).__name__})."

@@ -2,7 +2,7 @@
 
 While they load or save, transformers and diffusers show progress bars and log advice about
 things that are meant to be so: a safety checker that isn't there, modules cast to half
-precision for storage.
+precision for storage. Nor may a folder's own code run, or a person be asked whether it may.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ _KNOWN = (
 
 @contextmanager
 def quiet(*libraries: str) -> Iterator[None]:
-    """Only errors are logged and no bars are shown; afterwards all is as it was.
+    """Only errors are logged, no bars are shown and no code in a folder runs; afterwards all is as
+    it was.
 
     Args:
         libraries: which of them are imported and kept quiet besides ``transformers``.
@@ -35,6 +36,9 @@ def quiet(*libraries: str) -> Iterator[None]:
             import_module(f"{name}.utils.logging") for name in (*libraries, "transformers")
         ]
         before = [(log, log.get_verbosity(), log.is_progress_bar_enabled()) for log in logs]
+        # What a model or a processor reads inside isn't told `LOCAL`: seconds to ask a person.
+        dynamic: Any = import_module("transformers.dynamic_module_utils")
+        seconds, dynamic.TIME_OUT_REMOTE_CODE = dynamic.TIME_OUT_REMOTE_CODE, 0
         for log in logs:
             log.set_verbosity_error()
             log.disable_progress_bar()
@@ -48,6 +52,7 @@ def quiet(*libraries: str) -> Iterator[None]:
                 log.set_verbosity(level)
                 if bars:
                     log.enable_progress_bar()
+            dynamic.TIME_OUT_REMOTE_CODE = seconds
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from heliograph.model.checkpoint import read_tensors
+from heliograph.model.checkpoint import LOCAL, read_tensors
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import check_shapes, headers, read
 from heliograph.model.pretrained import read_model
@@ -42,12 +42,10 @@ def outline_language(folder: Path) -> PreTrainedModel:
     headers(folder)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
-            )
+            config = AutoConfig.from_pretrained(folder, **LOCAL)
             config = text_config(config, folder)
             with torch.device("meta"):
-                model: Any = AutoModelForCausalLM.from_config(config)
+                model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
             if (folder / "generation_config.json").is_file():
                 model.generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

@@ -75,16 +75,12 @@ def measure_of(folder: Path) -> Measure:
     """Counts tokens by the tokenizer in a folder, or in that of a core.
 
     Raises:
-        WeightsError: there is none.
+        MissingExtra: it is written in SentencePiece's format, and its reader isn't installed.
+        WeightsError: there is none, or it is damaged.
     """
-    from transformers import AutoTokenizer
-
-    from heliograph.model.errors import WeightsError
+    from heliograph.model.pretrained import read_tokenizer
 
     language = folder / "language"
     place = language if language.is_dir() else folder
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(place, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"No tokenizer can be read from {place}.") from error
+    tokenizer = read_tokenizer(place)
     return lambda text: len(tokenizer(text, add_special_tokens=False, verbose=False).input_ids)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from heliograph.model.checkpoint import check_folder, read_json, write_json
+from heliograph.model.checkpoint import LOCAL, check_folder, read_json, write_json
 from heliograph.model.decoders.motion import animated
 from heliograph.model.decoders.recipe import Recipe
 from heliograph.model.decoders.recipes import recipe
@@ -115,7 +115,7 @@ def _load(directory: Path, name: str, known: Recipe, dtype: torch.dtype) -> Any:
             directory,
             dtype={"default": dtype, **dict.fromkeys(known.single, torch.float32)},
             use_safetensors=True,
-            local_files_only=True,
+            **LOCAL,
             **{p: None for p in index if p in known.absent or index[p] == [None, None]},
         )
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from heliograph.model.checkpoint import LOCAL
 from heliograph.model.encoders.transformers import loading
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Image, Sound, resampled
@@ -141,9 +142,9 @@ class OwnSense(nn.Module):
                 config=_config(directory),
                 key_mapping=unread,
                 dtype=dtype,
-                local_files_only=True,
                 use_safetensors=True,
                 output_loading_info=True,
+                **LOCAL,
             )
             processor = _processor(directory)
         del model._weight_conversions  # "unread" isn't a name to save by
@@ -163,7 +164,7 @@ class OwnSense(nn.Module):
 
         with loading(directory):
             with torch.device("meta"):
-                model = AutoModel.from_config(_config(directory))
+                model = AutoModel.from_config(_config(directory), trust_remote_code=False)
             processor = _processor(directory)
         return cls(model.eval(), processor)
 
@@ -187,7 +188,7 @@ def _config(directory: Path) -> Any:
     """The checkpoint's configuration with next to nothing in the language model's place."""
     from transformers import AutoConfig, LlamaConfig
 
-    config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    config = AutoConfig.from_pretrained(directory, **LOCAL)
     config.text_config = LlamaConfig(
         vocab_size=1,
         hidden_size=config.text_config.hidden_size,
@@ -203,7 +204,7 @@ def _config(directory: Path) -> Any:
 def _processor(directory: Path) -> Any:
     from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor
 
-    config = AutoConfig.from_pretrained(directory, local_files_only=True)
+    config = AutoConfig.from_pretrained(directory, **LOCAL)
     if SENSES[config.model_type].modality == "image":
-        return AutoImageProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
-    return AutoFeatureExtractor.from_pretrained(directory, local_files_only=True)
+        return AutoImageProcessor.from_pretrained(directory, backend="pil", **LOCAL)
+    return AutoFeatureExtractor.from_pretrained(directory, **LOCAL)

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from heliograph.model.checkpoint import LOCAL
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Film, Image, Sound, resampled, sampled
 from heliograph.model.parts import Modality
@@ -136,11 +137,7 @@ class TransformersEncoder(nn.Module):
 
         with loading(directory):
             model, report = AutoModel.from_pretrained(
-                directory,
-                dtype=dtype,
-                local_files_only=True,
-                use_safetensors=True,
-                output_loading_info=True,
+                directory, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
             )
             processor = _processor(directory, model)
         # A head that the base model has beside its tokens may be missing, its layers may not.
@@ -162,11 +159,9 @@ class TransformersEncoder(nn.Module):
         from transformers import AutoConfig, AutoModel
 
         with loading(directory):
-            config = AutoConfig.from_pretrained(
-                directory, local_files_only=True, trust_remote_code=False
-            )
+            config = AutoConfig.from_pretrained(directory, **LOCAL)
             with torch.device("meta"):
-                model = AutoModel.from_config(config)
+                model = AutoModel.from_config(config, trust_remote_code=False)
             processor = _processor(directory, model)
         return cls(model.eval(), processor, **(_sizes(model.config) | sizes))
 
@@ -236,8 +231,8 @@ def _processor(directory: Path, model: Any) -> Any:
     from transformers import AutoFeatureExtractor, AutoImageProcessor
 
     if _tower(model).main_input_name == "pixel_values":
-        return AutoImageProcessor.from_pretrained(directory, local_files_only=True, backend="pil")
-    return AutoFeatureExtractor.from_pretrained(directory, local_files_only=True)
+        return AutoImageProcessor.from_pretrained(directory, backend="pil", **LOCAL)
+    return AutoFeatureExtractor.from_pretrained(directory, **LOCAL)
 
 
 def _sizes(config: Any) -> dict[str, Any]:

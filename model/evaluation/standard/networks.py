@@ -16,9 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from heliograph.model.checkpoint import LOCAL
 from heliograph.model.encoders.transformers import TransformersEncoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Film, Image, Sound, sampled
+from heliograph.model.quiet import quiet
 
 BATCH = 16
 FRAMES = 8
@@ -86,9 +88,10 @@ class ClassNetwork:
         self.hears = encoder.modalities == ("audio",)
         auto = AutoModelForAudioClassification if self.hears else AutoModelForImageClassification
         try:
-            model, report = auto.from_pretrained(
-                directory, local_files_only=True, use_safetensors=True, output_loading_info=True
-            )
+            with quiet():
+                model, report = auto.from_pretrained(
+                    directory, use_safetensors=True, output_loading_info=True, **LOCAL
+                )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             reason = " ".join(str(error).split())[:200]
             raise WeightsError(f"No classifier can be read from {directory}: {reason}") from error
@@ -128,7 +131,7 @@ class ClipNetwork:
         if self._features.hears or not hasattr(self._model, "get_text_features"):
             raise WeightsError(f"{directory} holds no model of pictures and words, such as CLIP.")
         try:
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(directory, local_files_only=True)
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(directory, **LOCAL)
         except (OSError, ValueError, KeyError) as error:
             raise WeightsError(f"{directory} has no tokenizer that can be read.") from error
 

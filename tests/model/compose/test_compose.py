@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
@@ -435,19 +436,60 @@ def test_a_part_of_a_pipeline_from_anywhere_is_not_imported(
     assert "this" not in sys.modules
 
 
-@pytest.mark.parametrize("part", ["llama", "clip"])
-def test_code_beside_a_model_is_refused(
-    part: str, composing: Composing, broken: Callable[[str], Path], tmp_path: Path
+CODE = {
+    name: f"own.{name}"
+    for name in ("AutoConfig", "AutoModel", "AutoModelForCausalLM", "AutoImageProcessor")
+}
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "entries"),
+    [
+        ("llama", "config.json", {"model_type": "own", "auto_map": CODE}),
+        ("llama", "config.json", {"model_type": "clip_vision_model", "auto_map": CODE}),
+        (
+            "llama",
+            "tokenizer_config.json",
+            {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}},
+        ),
+        ("clip", "config.json", {"model_type": "own", "auto_map": CODE}),
+        (
+            "clip",
+            "preprocessor_config.json",
+            {"image_processor_type": "Own", "auto_map": CODE},
+        ),
+        ("pictures", "tokenizer/config.json", {"model_type": "own", "auto_map": CODE}),
+    ],
+)
+def test_code_beside_a_model_is_neither_run_nor_asked_about(
+    part: str,
+    file: str,
+    entries: dict[str, object],
+    composing: Composing,
+    broken: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder = broken(part)
-    config = json.loads((folder / "config.json").read_text())
-    ours = {"AutoConfig": "own.Config", "AutoModel": "own.Model", "AutoModelForCausalLM": "own.LM"}
-    config |= {"model_type": "own", "auto_map": ours}
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    options = {"llama": {"language": str(folder)}, "clip": {"encoders": {"image": str(folder)}}}
+    path = folder / file
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | entries))
+    (path.parent / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    if part == "pictures":
+        index = json.loads((folder / "model_index.json").read_text())
+        index["tokenizer"] = ["transformers", "AutoConfig"]
+        (folder / "model_index.json").write_text(json.dumps(index))
+    options = {
+        "llama": {"language": str(folder)},
+        "clip": {"encoders": {"image": str(folder)}},
+        "pictures": {"decoders": {"image": str(folder)}},
+    }
+    willing = io.StringIO("y\n" * 100)  # who would say yes to every question
+    monkeypatch.setattr(sys, "stdin", willing)
     with pytest.raises(WeightsError, match="custom code|trust_remote_code"):
         composing(**options[part])
+    assert (willing.tell(), capsys.readouterr().out) == (0, "")
     assert not (tmp_path / "ran").exists()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from heliograph.model.core import AnyToAny
 from heliograph.model.data.preparing import prepare
 from heliograph.model.data.sets import DataSet
 from heliograph.model.encoders import load_encoder
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.inspect import inspect
@@ -317,3 +320,20 @@ def test_a_damaged_one_is_one_sentence(composing: Composing, sensing: Path, tmp_
     with pytest.raises(WeightsError, match=r"processor in .*llava can't be loaded"):
         composing(language=str(folder))
     assert not (tmp_path / "core").exists()
+
+
+def test_code_that_ears_name_inside_is_neither_run_nor_asked_about(
+    sensing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model's class builds its tower, and passes on nothing that it was told."""
+    folder = Path(shutil.copytree(sensing / "qwen2_audio", tmp_path / "qwen2_audio"))
+    config = read_json(folder / "config.json")
+    ears = {"model_type": "clap_audio_model", "auto_map": {"AutoModel": "own.Model"}}
+    config["audio_config"] |= ears | {"_name_or_path": str(folder)}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    willing = io.StringIO("y\n" * 100)
+    monkeypatch.setattr(sys, "stdin", willing)
+    with pytest.raises(WeightsError, match="custom code"):
+        OwnSense.outline(folder)
+    assert willing.tell() == 0 and not (tmp_path / "ran").exists()
