@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from heliograph.model.errors import MediaError
+from heliograph.model.errors import DataError, MediaError
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read_bytes, sniff
 from heliograph.model.media.values import NOUNS
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
@@ -149,5 +149,13 @@ def _filled(message: Message, files: Iterator[MediaFile | None], limits: MediaLi
 
 
 def medium(modality: Modality, caption: str | None) -> Media:
-    """A medium's place in a message, without its bytes."""
+    """A medium's place in a message, without its bytes.
+
+    Raises:
+        DataError: the caption is no text: it has a lone surrogate.
+    """
+    try:
+        (caption or "").encode()
+    except UnicodeEncodeError:
+        raise DataError("The caption is no valid text.") from None
     return Media(modality, "", b"", caption)

@@ -146,6 +146,19 @@ def test_a_bad_medium_is_named_and_the_rest_is_prepared(
     assert "cut short" in bad[0].reason
 
 
+def test_a_caption_that_is_no_text_is_named_and_the_rest_is_prepared(
+    data: DataSet, tiny_core_dir: Path, tmp_path: Path
+) -> None:
+    rows = json.loads(data.path.read_text())
+    turns = [{"from": "human", "value": "Draw."}, {"from": "gpt", "value": "<image>"}]
+    data.path.write_text(
+        json.dumps([{"image_captions": "a \ud800", "conversations": turns}, *rows])
+    )
+    done, bad = run(tiny_core_dir, tmp_path / "out", data)
+    assert (done.media, done.captions, done.bad) == (3, 3, 1)
+    assert [(row.origin.line, row.reason) for row in bad] == [(1, "The caption is no valid text.")]
+
+
 def test_what_the_core_has_no_part_for_is_left_out_and_told(
     data: DataSet, tiny_core_dir: Path, tmp_path: Path
 ) -> None:

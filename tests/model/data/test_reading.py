@@ -219,6 +219,34 @@ BAD: list[tuple[dict[str, Any], str]] = [
         {"audio_captions": ["a", "b"], "conversations": talk("Play.", "<audio>")},
         "names 1 more sound than",
     ),
+    (
+        {"image_captions": "a dog \ud800", "conversations": talk("Draw.", "<image>")},
+        "no valid text",
+    ),
+    (
+        {
+            "conversations": [
+                *talk("Draw."),
+                {
+                    "from": "gpt",
+                    "value": "Here.",
+                    "output_modality": "image",
+                    "caption": "\udfff",
+                },
+            ]
+        },
+        "no valid text",
+    ),
+    *(
+        (
+            {
+                "image_list": [{"image_name": "dog.jpg", "caption": "a \ud800"}],
+                "conversation": talk(*turns),
+            },
+            "no valid text",
+        )
+        for turns in (("<image>dog.jpg</image>?", "A dog."), ("Draw.", "<image>dog.jpg</image>"))
+    ),
     ({"image_list": ["dog.jpg"], "conversation": talk("Hi.", "Ho.")}, "not a list of named files"),
 ]
 
