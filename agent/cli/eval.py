@@ -121,13 +121,15 @@ def weights_folder(preset: str | None, weights: Path | None) -> Path:
 
     Raises:
         InputError: there is no such preset, or both were named.
+        WeightsError: it is named by an id of the hub, and can't be had.
     """
     from heliograph.model.errors import InputError
+    from heliograph.model.sources import core_folder
 
     if weights is not None:
         if preset is not None:
             raise InputError("Give --preset or --weights, not both.")
-        return weights
+        return core_folder(weights)
     if preset not in (None, "primer"):
         raise InputError(f"There are no bundled weights {preset!r}; there is primer.")
     from heliograph.model.primer import weights_dir

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from heliograph.agent import chat_models
 from heliograph.agent.cli import main, standard
@@ -96,6 +98,27 @@ def test_a_chat_model_judges(
     # Without a judge the answers are there, and a sentence says what is missing.
     code, out, _ = run("eval", "llava-bench", *asked[:6], "--longest", 8)
     assert code == 0 and "name a chat model with --judge" in out
+
+
+def test_weights_may_be_an_id_of_the_hub(
+    run: CommandLine,
+    bench: Path,
+    tiny_core_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    home, commit = tmp_path / "hub" / "models--owner--core", "1" * 40
+    snapshot = shutil.copytree(tiny_core_dir, home / "snapshots" / commit)
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    asked = ["--data", bench, "--out", tmp_path / "out", "--longest", 2, "--limit", 1]
+    code, _, err = run("eval", "llava-bench", *asked, "--weights", "owner/core")
+    assert code == 0, err
+    found = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert found["weights"]["path"] == str(snapshot)
+    code, _, err = run("eval", "llava-bench", *asked, "--weights", "owner/other")
+    assert code == 4 and "no model of that id in the cache" in err and err.count("\n") == 1
 
 
 def test_media_of_anyone_are_measured(run: CommandLine, tmp_path: Path) -> None:
