@@ -91,7 +91,7 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
     """The chat model of the settings, with the decoders in the directory of the settings.
 
     Raises:
-        InputError: there is no such model, or it can't be used.
+        InputError: there is no such model or device, or it can't be used.
         TooLittleMemory: this machine has too little for the decoders.
         WeightsError: the directory is missing or damaged.
     """
@@ -99,6 +99,7 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
 
     from heliograph.agent import chat_models
     from heliograph.agent.chat_core import ChatModelCore
+    from heliograph.model.machine import device_here
     from heliograph.model.shelf import Shelf
 
     assert settings.llm is not None
@@ -107,7 +108,7 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
     if settings.device == "auto":
         shelf.plan, device = plan_here(settings), torch.device("cpu")  # which the plan overrides
     else:
-        device = torch.device(settings.device)
+        device = device_here(settings.device)
     return ChatModelCore(
         chat_models.named(settings.llm),
         lambda modality: shelf.decoder(modality, device),

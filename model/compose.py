@@ -19,6 +19,7 @@ from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError
+from heliograph.model.files import appearing
 from heliograph.model.finding import (
     Found,
     Parts,
@@ -55,7 +56,7 @@ def compose(
         told: is given each step's name before it is taken.
 
     Raises:
-        InputError: ``out`` isn't empty, or a part isn't what it is named for.
+        InputError: ``out`` isn't empty or can't be written, or a part isn't what it is named for.
         WeightsError: a part is missing, damaged or pickled, or lacks what a core needs.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -86,10 +87,7 @@ def compose(
         }
     _check_context(language, inputs)
     core = AnyToAny(language, inputs, outputs)
-    partial = out.absolute().with_name(f".{out.absolute().name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with appearing(out) as partial:
         core.shelf = Shelf(
             {name: reader.modalities for name, reader in readers.items()},
             tuple(m for m in MODALITIES if m in pipelines),
@@ -102,11 +100,6 @@ def compose(
         _write_language(partial / LANGUAGE, language, rows, found.folder, copy)
         _write_parts(partial, readers, pipelines, copy)
         core.save_projections(partial)
-        partial.rename(out)
-    except OSError as error:
-        raise InputError(f"{out} can't be written: {error.strerror}.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def input_projection(

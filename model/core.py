@@ -37,6 +37,7 @@ from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
+from heliograph.model.machine import device_here
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import MODALITIES, Media, Message, Modality
 from heliograph.model.plan import PROJECTIONS, Plan
@@ -352,7 +353,7 @@ class AnyToAny(nn.Module):
             plan: where each part lies and computes, instead of ``device`` and ``dtype``.
 
         Raises:
-            InputError: the plan is another core's.
+            InputError: there is no such device here, or the plan is another core's.
             MissingExtra: the plan quantises, and what does it isn't installed.
             WeightsError: a file is missing, damaged, or doesn't fit the others; or the hub can't
                 be reached.
@@ -364,6 +365,8 @@ class AnyToAny(nn.Module):
             dtype = torch_dtype(plan.of(PROJECTIONS))
             if quantised is not None:
                 check_quantised()
+        else:
+            device = device_here(device)
         directory = core_folder(directory, revision)
         config = read_json(directory / "config.json")
         try:

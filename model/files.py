@@ -5,11 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from heliograph.model.errors import InputError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -39,6 +42,29 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def appearing(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which is put in the place of ``folder`` when all is in it, or not at all.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    from safetensors import SafetensorError
+
+    partial = folder.absolute().with_name(f".{folder.absolute().name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        partial.rename(folder)
+    except OSError as error:
+        raise InputError(f"{folder} can't be written: {error.strerror or error}.") from error
+    except SafetensorError as error:  # of a full disk, too
+        raise InputError(f"{folder} can't be written: {error}.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 @contextmanager

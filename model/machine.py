@@ -1,13 +1,37 @@
-"""How much memory this machine has to give."""
+"""How much memory this machine has to give, and which devices."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from heliograph.model.errors import InputError
 from heliograph.model.plan import GB, Half, Memory
 
+if TYPE_CHECKING:
+    import torch
+
 _CGROUP = Path("/sys/fs/cgroup")
+
+
+def device_here(name: str | torch.device) -> torch.device:
+    """A device on which this machine can compute, by torch's name for it.
+
+    Raises:
+        InputError: torch knows no such device, or this machine lacks it.
+    """
+    import torch
+
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()  # which `meta` can't do
+    except Exception as error:  # each kind of device lacks in its own way
+        raise InputError(
+            f"There is no device {str(name)!r} to compute on here: take cpu, or cuda where there "
+            "is a GPU for which torch was installed."
+        ) from error
+    return device
 
 
 def memory_here(gpu_limit: float | None = None) -> Memory:

@@ -8,7 +8,6 @@ cores need one. A modality without a decoder is answered in words, and that it c
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.files import appearing
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.projections import InputProjection, OutputProjection
 from heliograph.model.shelf import NAMES
@@ -75,7 +75,7 @@ def import_nextgpt(
         told: is given each step's name before it is taken.
 
     Raises:
-        InputError: ``out`` exists, or a pipeline makes something else.
+        InputError: ``out`` exists or can't be written, or a pipeline makes something else.
         WeightsError: a file is missing or damaged, or the parts don't fit each other.
     """
     if out.exists():
@@ -98,13 +98,8 @@ def import_nextgpt(
     _check_width(model.width, [*inputs.values(), *outputs.values()])
     told("writing the core")
     core = AnyToAny.build(model, inputs, outputs, {ENCODER: encoder}, pipelines)
-    partial = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with appearing(out) as partial:
         core.save_pretrained(partial)
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return Imported(layout.name, core.sees, core.makes, tuple(pipelines), model.has_lora)
 
 

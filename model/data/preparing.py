@@ -31,6 +31,7 @@ from heliograph.model.data.store import ShardWriter, writing
 from heliograph.model.encoders import perceived
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import DataError, MediaError
+from heliograph.model.machine import device_here
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
 from heliograph.model.parts import Modality
 from heliograph.model.shelf import NAMES, Shelf
@@ -96,6 +97,7 @@ def prepare(
 
     Raises:
         DataError: a data set can't be read, a shard is damaged, or another process writes here.
+        InputError: there is no such device here.
         StoreError: the folder can't be written.
         WeightsError: the core's files are missing or damaged.
     """
@@ -120,7 +122,7 @@ class _Preparing:
         self, core: Path, folder: Path, options: PrepareOptions, bad: Callable[[BadRow], None]
     ) -> None:
         self.options, self.progress, self._bad = options, Progress(), bad
-        self._device = torch.device(options.device)
+        self._device = device_here(options.device)
         self._shelf = Shelf.from_pretrained(core)
         prints = Fingerprints.of(core)
         self._hashes = FileHashes(folder)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from heliograph.model.machine import device_here
+
 
 @dataclass(frozen=True)
 class Team:
@@ -59,13 +61,16 @@ def joined(device: str | None = None) -> Iterator[Team]:
 
     Args:
         device: where to compute; each process's own CUDA device, or the processor, if left out.
+
+    Raises:
+        InputError: there is no such device here.
     """
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     if device is None:
         device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
     elif device == "cuda":
         device = f"cuda:{local}"
-    place = torch.device(device)
+    place = device_here(device)
     if place.type == "cuda":
         torch.cuda.set_device(place)
     if size == 1:

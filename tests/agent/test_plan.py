@@ -67,6 +67,19 @@ def test_too_little_memory_is_one_sentence(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("device", ["warp", "cuda:99", "meta", "auto"])
+def test_a_device_that_is_not_here_is_one_sentence(
+    device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HELIOGRAPH_HOME", str(tmp_path))
+    command = ["eval", "--out", str(tmp_path / "out")] if device == "auto" else ["ask", "hello"]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--device", device])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and f"There is no device '{device}'" in error
+    assert error.count("\n") == 1
+
+
 def test_auto_loads_by_the_plan_of_this_machine(
     tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

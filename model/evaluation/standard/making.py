@@ -42,10 +42,13 @@ class Networks:
         """Load those that were named.
 
         Raises:
+            InputError: there is no such device here.
             WeightsError: one of the directories holds no such network.
         """
         from heliograph.model.evaluation.standard import networks
+        from heliograph.model.machine import device_here
 
+        device = str(device_here(device))
         return cls(
             networks.FeatureNetwork(features, device) if features else None,
             networks.ClassNetwork(classifier, device) if classifier else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -430,9 +431,24 @@ def test_what_is_no_tensor_is_refused_by_name(world: World, tmp_path: Path) -> N
     assert "mkdir" in refused(world, tmp_path, legacy_state(world) | {"llama_proj.bias": Trap()})
     assert "'epoch', a int" in refused(world, tmp_path, legacy_state(world) | {"epoch": 3})
     assert "a list" in refused(world, tmp_path, [torch.zeros(1)])
-    (tmp_path / "pytorch_model.pt").write_bytes(b"PK\x03\x04 half a file")
-    with pytest.raises(WeightsError, match="can't be read as weights"):
-        imported(world, tmp_path, tmp_path / "core")
+    for damaged in (b"PK\x03\x04 half a file", b"\x80\x02."):
+        (tmp_path / "pytorch_model.pt").write_bytes(damaged)
+        with pytest.raises(WeightsError, match="can't be read as weights"):
+            imported(world, tmp_path, tmp_path / "core")
+
+
+def test_a_place_that_cannot_be_written_is_told(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="core can't be written: Not a directory"):
+        imported(world, world.legacy, tmp_path / "file" / "core")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))  # as a disk that gets full
+    try:
+        with pytest.raises(InputError, match="core can't be written: .*File too large"):
+            imported(world, world.legacy, tmp_path / "core")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_what_does_not_fit_is_refused(world: World, tmp_path: Path) -> None:
