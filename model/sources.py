@@ -211,7 +211,7 @@ def content_hash(path: Path) -> str:
     about a second.
 
     Raises:
-        WeightsError: a file can't be read, or there is none.
+        WeightsError: a file can't be read, or there is none; or what it shares can't be shared.
     """
     try:
         if path.is_file():
@@ -234,10 +234,27 @@ def content_hash(path: Path) -> str:
 
 
 def base_of(folder: Path) -> str | None:
-    """The decoder whose parts the one in this folder shares, if it shares any."""
+    """The decoder whose parts the one in this folder shares, if it shares any.
+
+    Raises:
+        WeightsError: that isn't the name of another decoder's folder beside it, or that one
+            shares parts too.
+    """
+    base = _named_base(folder)
+    if base is None:
+        return None
+    beside = isinstance(base, str) and base not in ("", "..") and Path(base).name == base
+    if not beside or _named_base(folder.parent / str(base)) is not None:
+        raise WeightsError(
+            f"{folder / 'decoder.json'} names the base {str(base)!r}, which has to be the folder "
+            "of another decoder beside it that has no base itself."
+        )
+    return str(base)
+
+
+def _named_base(folder: Path) -> object:
     settings = folder / "decoder.json"
-    base = read_json(settings).get("base") if settings.is_file() else None
-    return None if base is None else str(base)
+    return read_json(settings).get("base") if settings.is_file() else None
 
 
 def licence(folder: Path) -> str | None:

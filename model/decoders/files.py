@@ -17,6 +17,7 @@ from heliograph.model.decoders.recipe import Recipe
 from heliograph.model.decoders.recipes import recipe
 from heliograph.model.errors import WeightsError
 from heliograph.model.quiet import quiet
+from heliograph.model.sources import base_of
 
 SETTINGS_FILE = "decoder.json"
 
@@ -79,11 +80,12 @@ def read_settings(directory: Path) -> tuple[str, DecoderSettings]:
     """The class of the pipeline in a directory, and how it is called.
 
     Raises:
-        WeightsError: a file is missing or damaged.
+        WeightsError: a file is missing or damaged, or the base is none that can be shared.
     """
     if not (directory / SETTINGS_FILE).exists():
         name = str(read_json(directory / "model_index.json").get("_class_name"))
         return name, DecoderSettings()
+    base_of(directory)  # which refuses one that can't be shared
     entry = read_json(directory / SETTINGS_FILE)
     name = str(entry.pop("class", ""))
     try:

@@ -14,6 +14,7 @@ import torch
 
 from heliograph.model.conditions import SEQUENCE
 from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.decoders.outline import outline_decoder
 from heliograph.model.decoders.testing import (
     FRAMES,
     LENGTH,
@@ -27,6 +28,7 @@ from heliograph.model.decoders.testing import (
 from heliograph.model.errors import Cancelled, WeightsError
 from heliograph.model.media import Film, Image, Sound
 from heliograph.model.quiet import quiet
+from heliograph.model.sources import content_hash
 
 MODALITIES = ("image", "audio", "video")
 CAPTIONS = ["a dog, blue background", "a bell, twice"]
@@ -222,6 +224,16 @@ def test_a_base_that_is_not_there_is_a_weights_error(saved: Path) -> None:
     shutil.rmtree(saved / "image")
     with pytest.raises(WeightsError, match="image"):
         DiffusionDecoder.from_pretrained(saved / "video")
+
+
+@pytest.mark.parametrize("base", ["video", "other", "..", "../..", "../image", "/", "", 3])
+def test_a_base_is_another_decoder_beside_it_without_a_base(saved: Path, base: object) -> None:
+    shutil.copytree(saved / "video", saved / "other")  # whose base is "image"
+    file = saved / "video" / "decoder.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"base": base}))
+    for reading in (DiffusionDecoder.from_pretrained, outline_decoder, content_hash):
+        with pytest.raises(WeightsError, match="names the base .* another decoder beside it"):
+            reading(saved / "video")
 
 
 @pytest.mark.parametrize("file", ["decoder.json", "model_index.json"])
