@@ -255,8 +255,17 @@ class LanguageModel(nn.Module):
         alpha: int = 32,
         dropout: float = 0.1,
         targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+        stable: bool = False,
     ) -> None:
-        """Add a LoRA adapter and freeze the rest; the defaults are NExT-GPT's."""
+        """Add a LoRA adapter and freeze the rest; the defaults are NExT-GPT's.
+
+        Args:
+            r: rank.
+            alpha: the product is scaled by alpha / r.
+            dropout: of what enters it.
+            targets: names of the linear layers that get one.
+            stable: scale by alpha / sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732).
+        """
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
@@ -264,6 +273,7 @@ class LanguageModel(nn.Module):
             r=r,
             lora_alpha=alpha,
             lora_dropout=dropout,
+            use_rslora=stable,
             target_modules=list(targets),
         )
         with quiet():

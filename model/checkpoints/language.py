@@ -40,6 +40,8 @@ class Lora:
     alpha: int
     dropout: float
     targets: tuple[str, ...]
+    stable: bool
+    """Whether it is scaled by alpha / sqrt(r) and not by alpha / r."""
 
 
 def restored(
@@ -78,7 +80,7 @@ def restored(
     language = LanguageModel(model, tokenizer, DEFAULT_SPECS, layout.dialect)
     lora = lora_of(state, checkpoint)
     if lora is not None:
-        language.add_lora(lora.r, lora.alpha, lora.dropout, lora.targets)
+        language.add_lora(lora.r, lora.alpha, lora.dropout, lora.targets, lora.stable)
         language.load_lora(lora.state)
     return language.eval()
 
@@ -87,7 +89,7 @@ def lora_of(state: Mapping[str, Tensor], checkpoint: Path) -> Lora | None:
     """The LoRA adapter among a checkpoint's tensors, if there is one.
 
     Raises:
-        WeightsError: its configuration can't be read.
+        WeightsError: its configuration can't be read, or its modules differ in rank or scale.
     """
     found: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -100,6 +102,12 @@ def lora_of(state: Mapping[str, Tensor], checkpoint: Path) -> Lora | None:
         raise WeightsError("The LoRA of these weights has no single rank.")
     path = checkpoint / "adapter_config.json"
     config = read_json(path) if path.is_file() else {}
+    for pattern in ("rank_pattern", "alpha_pattern"):
+        if config.get(pattern):
+            raise WeightsError(
+                f"{path} has a {pattern}: a LoRA is only read with one rank and one alpha for all "
+                "modules."
+            )
     targets = sorted({name.rsplit(".", 3)[1] for name in found})
     return Lora(
         found,
@@ -107,6 +115,7 @@ def lora_of(state: Mapping[str, Tensor], checkpoint: Path) -> Lora | None:
         config.get("lora_alpha", ALPHA),
         config.get("lora_dropout", DROPOUT),
         tuple(targets),
+        bool(config.get("use_rslora", False)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -523,6 +524,31 @@ def test_the_tokenizer_comes_with_the_checkpoint(
     monkeypatch.setitem(sys.modules, "sentencepiece", None)
     with pytest.raises(MissingExtra, match=r"heliograph\[import\]"):
         imported(world, tmp_path, tmp_path / "other")
+
+
+def adapted(world: World, folder: Path, **settings: object) -> Path:
+    """The checkpoint of the rewrite with other settings of its LoRA."""
+    shutil.copytree(world.head, folder)
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | settings))
+    return folder
+
+
+def test_a_rank_stabilised_lora_has_its_own_scale(world: World, tmp_path: Path) -> None:
+    imported(world, adapted(world, tmp_path / "head", use_rslora=True), tmp_path / "core")
+    language = AnyToAny.from_pretrained(tmp_path / "core").language
+    language.merge_lora()
+    name = "model.layers.1.self_attn.v_proj"
+    product = world.lora[f"{name}.lora_B"] @ world.lora[f"{name}.lora_A"]
+    expected = world.llama.get_parameter(f"{name}.weight") + 16 / R**0.5 * product
+    torch.testing.assert_close(language.model.get_parameter(f"{name}.weight"), expected)
+
+
+@pytest.mark.parametrize("name", ["rank_pattern", "alpha_pattern"])
+def test_a_lora_of_several_scales_is_refused(name: str, world: World, tmp_path: Path) -> None:
+    checkpoint = adapted(world, tmp_path / "head", **{name: {"v_proj": 64}})
+    with pytest.raises(WeightsError, match=f"has a {name}: a LoRA is only read with one rank"):
+        imported(world, checkpoint, tmp_path / "core")
 
 
 def test_only_the_new_rows_may_be_kept(world: World, tmp_path: Path) -> None:
