@@ -40,6 +40,7 @@ class Run:
     team: Team
     core: AnyToAny
     modules: dict[str, nn.Module]
+    prepared: Prepared
     stream: Stream
     steps: Steps
 
@@ -73,7 +74,8 @@ def opened(
         forward = Forward(core, rows, settings, far_from)
         if settings.shard and team.size > 1:
             shard(forward, core, team)
-        yield Run(team, core, named(core, rows), stream, Steps(forward, settings, team))
+        steps = Steps(forward, settings, team)
+        yield Run(team, core, named(core, rows), prepared, stream, steps)
 
 
 def train(
@@ -100,7 +102,7 @@ def train(
     with opened(settings, device, bad) as run:
         team = run.team
         if team.leads:
-            settings.keep()
+            settings.keep(run.prepared)
         team.wait()
         try:
             outcome = fit(

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.checkpoint import fingerprint, read_json, write_json
 from heliograph.model.data.mixture import Mixture, Source
-from heliograph.model.errors import InputError
+from heliograph.model.data.prepared import Prepared
+from heliograph.model.errors import DataError, InputError
+from heliograph.model.origins import LANGUAGE
 from heliograph.model.training.alignment.recipes import Recipe, recipe
 from heliograph.model.training.loop import Schedule
 
 FILE = "settings.json"
 LARGEST_MIXTURE = 1_000_000
 """Bytes: a larger file of JSON is a data set."""
+_TRAINED = ("config.json", "projections.safetensors", LANGUAGE)
+"""What a run reads of a core's directory: encoders and decoders come in by prepared data."""
+_SHARDS = (".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
+"""Files that hold rows in a folder of data; what `datasets` keeps for itself is ``cache-*``."""
+_HASHED = {
+    "core": "began with a core of other weights than {core}",
+    "encoders": "read features and conditions of other encoders or decoders than those of {core}",
+    "rows": "read other rows than those in {data}",
+}
+"""What is kept as a hash, which would tell nobody anything."""
 
 
 @dataclass(frozen=True)
@@ -138,24 +151,41 @@ class Settings:
             mixture = Mixture(sources=(Source(path=self.data),))
         return mixture.model_copy(update={"seed": mixture.seed + self.seed})
 
-    def keep(self) -> None:
+    def keep(self, prepared: Prepared) -> None:
         """Write the settings beside the run, or see that it goes on with those that it has.
+
+        Contents are compared and not paths, so cores and prepared data may move; hashing a
+        gigabyte of a core or of rows takes about a second.
+
+        Args:
+            prepared: what the run reads.
 
         Raises:
             InputError: the folder holds a run with other settings.
+            DataError: a file of the data can't be read.
+            WeightsError: a file of the core can't be read.
         """
-        own, path = self._curve(), self.out / FILE
+        own, path = self._curve() | self._contents(prepared), self.out / FILE
         if path.exists() and (self.out / "last.safetensors").exists():
             known = read_json(path)
-            for name in own:
-                if known.get(name) != own[name]:
-                    raise InputError(
-                        f"{self.out} holds a run whose {name} is {known.get(name)!r}, not "
-                        f"{own[name]!r}: go on with that, or give another folder."
-                    )
+            for name in own:  # one that isn't known is of a run of an earlier version
+                if name in known and known[name] != own[name]:
+                    raise InputError(self._other(name, known[name], own[name]))
             return
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(path, own)
+
+    def _other(self, name: str, known: Any, own: Any) -> str:
+        if name in _HASHED:
+            differs = _HASHED[name].format(core=self.core, data=self.data)
+            return (
+                f"{self.out} holds a run that {differs}: go on with those of before, or give "
+                "another --out."
+            )
+        return (
+            f"{self.out} holds a run whose {name} is {known!r}, not {own!r}: go on with that, or "
+            "give another --out."
+        )
 
     def _curve(self) -> dict[str, Any]:
         """What the curve depends on; where things lie and how they are computed is free."""
@@ -163,7 +193,46 @@ class Settings:
         more = ("condition_weight", "captioned", "seed", "skip_bad")
         rate = self.schedule().learning_rate
         chosen = {name: getattr(self, name) for name in (*names, *more)}
-        return {**chosen, "batch": self.samples, "learning_rate": rate}
+        taken = {"pack": self.packs, "cut": self.cuts}
+        return {**chosen, **taken, "batch": self.samples, "learning_rate": rate}
+
+    def _contents(self, prepared: Prepared) -> dict[str, Any]:
+        """The core and the data, as far as the curve depends on them."""
+        mixture = self.mixture()
+        others = [path for path in self.core.iterdir() if path.name not in _TRAINED]
+        sides = {"encoder": prepared.encoded, "decoder": prepared.conditions}
+        return {
+            "mixture": [[source.title, source.weight] for source in mixture.sources],
+            "order": [mixture.seed, mixture.shuffle],
+            "core": fingerprint(self.core, others),
+            "encoders": {
+                f"{side} {modality}": store.folder.name
+                for side, stores in sides.items()
+                for modality, store in stores.items()
+            },
+            "rows": [_rows(source) for source in mixture.sources],
+        }
+
+
+def _rows(source: Source) -> str:
+    """A short hash of a source's rows: of a file's content, of the names and sizes in a folder.
+
+    Media that rows name aren't read: their features are found by content.
+    """
+    elsewhere = {"path", "root", "roots", "name", "weight"}
+    digest = hashlib.sha256(source.model_dump_json(exclude=elsewhere).encode())
+    try:
+        if source.path.is_dir():
+            for path in sorted(source.path.rglob("*")):
+                name = path.relative_to(source.path).as_posix()
+                if name.endswith(_SHARDS) and not path.name.startswith("cache-"):
+                    digest.update(f"{name}\0{path.stat().st_size}\n".encode())
+        else:
+            with source.path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as error:
+        raise DataError(f"{source.path} can't be read: {error.strerror}.") from error
+    return digest.hexdigest()[:16]
 
 
 def _is_mixture(path: Path) -> bool:

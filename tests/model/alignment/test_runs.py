@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from heliograph.model.core import AnyToAny
@@ -286,6 +287,56 @@ def test_a_run_does_not_go_on_with_other_settings(world: World, tmp_path: Path) 
     run(world.settings("encode", tmp_path))
     with pytest.raises(InputError, match="holds a run whose batch is 6, not 5"):
         train(world.settings("encode", tmp_path, batch=5), device="cpu", quiet=True)
+    with pytest.raises(InputError, match="whose pack is True, not False.* or give another --out"):
+        train(world.settings("encode", tmp_path, pack=False), device="cpu", quiet=True)
+
+
+def test_a_run_goes_on_with_its_core_wherever_it_lies_and_with_no_other(
+    world: World, tmp_path: Path
+) -> None:
+    values = {"steps": 2, "batch": 2}
+    run(world.settings("encode", tmp_path / "run", **values))
+    shutil.copytree(world.core, tmp_path / "moved")
+    (tmp_path / "moved" / "README.md").write_text("It was moved.")
+    moved = World(tmp_path / "moved", world.data, world.prepared)
+    run(moved.settings("encode", tmp_path / "run", **values))
+    path = moved.core / "projections.safetensors"
+    state = {name: tensor + 1 for name, tensor in load_file(path).items()}
+    save_file(state, path, {"format": "pt"})
+    with pytest.raises(InputError, match=r"a core of other weights than .*moved: go on with those"):
+        train(moved.settings("encode", tmp_path / "run", **values), device="cpu", quiet=True)
+
+
+def test_a_run_goes_on_with_its_data_and_no_other(world: World, tmp_path: Path) -> None:
+    found = rows(tmp_path)
+    mixture, one, two = (tmp_path / name for name in ("mix.json", "one.jsonl", "two.jsonl"))
+    for path in (one, two):
+        path.write_text("\n".join(json.dumps(row) for row in found[:4]))
+    prepare(world.core, tmp_path / "prepared", [DataSet.of(one)])
+
+    def again(*weights: float, **more: Any) -> Path:
+        sources = [
+            {"path": path.name, "weight": weight}
+            for path, weight in zip((one, two), weights, strict=False)
+        ]
+        mixture.write_text(json.dumps({"sources": sources, **more}))
+        values: dict[str, Any] = {"data": mixture, "prepared": tmp_path / "prepared"}
+        return run(world.settings("encode", tmp_path / "run", steps=2, batch=2, **values))
+
+    again(1, 2)
+    more = tmp_path / "more.jsonl"  # what is prepared beside it is not this run's
+    more.write_text(json.dumps(found[4]))
+    prepare(world.core, tmp_path / "prepared", [DataSet.of(more)])
+    again(1, 2)
+    with pytest.raises(InputError, match=r"mixture is .*2.0\]\], not .*3.0\]\]"):
+        again(1, 3)
+    with pytest.raises(InputError, match=r"mixture is .*'two.jsonl', 2.0\]\], not .*1.0\]\]"):
+        again(1)
+    with pytest.raises(InputError, match=r"order is \[0, 1000\], not \[0, 3\]"):
+        again(1, 2, shuffle=3)
+    two.write_text(one.read_text().replace("what?", "where?"))
+    with pytest.raises(InputError, match=r"read other rows than those in .*mix.json"):
+        again(1, 2)
 
 
 def test_what_is_not_a_number_stops_and_names_the_batch(world: World, tmp_path: Path) -> None:
