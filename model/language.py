@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import copy
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -29,7 +29,7 @@ from heliograph.model.dialects import (
     SignalSpec,
     SignalTable,
 )
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Modality
 from heliograph.model.pretrained import Quantised, read_generation, read_model, read_tokenizer
 from heliograph.model.quiet import quiet
@@ -40,6 +40,9 @@ from heliograph.model.senses import Frame
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+
+ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
+"""Layers that NExT-GPT adds LoRA to."""
 
 
 class LanguageModel(nn.Module):
@@ -254,20 +257,30 @@ class LanguageModel(nn.Module):
         r: int = 32,
         alpha: int = 32,
         dropout: float = 0.1,
-        targets: Sequence[str] = ("q_proj", "k_proj", "v_proj", "o_proj"),
+        targets: Sequence[str] = (),
         stable: bool = False,
     ) -> None:
         """Add a LoRA adapter and freeze the rest; the defaults are NExT-GPT's.
 
         Args:
-            r: rank.
-            alpha: the product is scaled by alpha / r.
+            r: the rank.
+            alpha: its product is scaled by ``alpha / r``.
             dropout: of what enters it.
-            targets: names of the linear layers that get one.
-            stable: scale by alpha / sqrt(r) instead (Kalajdzievski 2023, arXiv 2312.03732).
+            targets: the layers, by the last part of their names; ``lora_targets`` if left out.
+            stable: scale by ``alpha / sqrt(r)`` instead (Kalajdzievski 2023, arXiv 2312.03732).
+
+        Raises:
+            InputError: it isn't known which layers.
         """
         from peft import LoraConfig, get_peft_model
+        from transformers.pytorch_utils import Conv1D
 
+        layers = {
+            name.rpartition(".")[2]: module
+            for name, module in self.model.named_modules()
+            if isinstance(module, (nn.Linear, Conv1D)) and module is not self._head
+        }
+        targets = targets or lora_targets(str(self.model.config.model_type), layers)
         config = LoraConfig(
             task_type="CAUSAL_LM",
             r=r,
@@ -275,6 +288,7 @@ class LanguageModel(nn.Module):
             lora_dropout=dropout,
             use_rslora=stable,
             target_modules=list(targets),
+            fan_in_fan_out=any(isinstance(layers.get(name), Conv1D) for name in targets),
         )
         with quiet():
             self._adapter = (get_peft_model(self.model, config),)
@@ -459,6 +473,40 @@ class LanguageModel(nn.Module):
                 f"The adapter in {directory} doesn't fit the language model."
             ) from error
         self._adapter = (adapter,)
+
+
+def lora_targets(kind: str, layers: Collection[str], wanted: Sequence[str] = ()) -> tuple[str, ...]:
+    """Which layers of a language model get LoRA: the projections of its attention.
+
+    NExT-GPT's four where there are all of them, else what PEFT has for the kind of model.
+
+    Args:
+        kind: the ``model_type`` of its configuration.
+        layers: last parts of the names of its linear layers.
+        wanted: those that somebody names instead.
+
+    Raises:
+        InputError: one that is named isn't there, or none is named and it isn't known which.
+    """
+    there = ", ".join(sorted(layers))
+    if missing := [name for name in wanted if name not in layers]:
+        raise InputError(
+            f"--lora-targets names {missing[0]}, which no linear layer of a {kind} is called: "
+            f"there are {there}."
+        )
+    if wanted:
+        return tuple(wanted)
+    if set(ATTENTION) <= set(layers):
+        return ATTENTION
+    with quiet():
+        from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    found = TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(kind, ())
+    if not found or isinstance(found, str) or not set(found) <= set(layers):  # a str is a pattern
+        raise InputError(
+            f"It isn't known which layers of a {kind} are to get LoRA: name them with "
+            f"--lora-targets; there are {there}."
+        )
+    return tuple(found)
 
 
 def _save_adapter(adapter: PeftModel, directory: Path) -> None:

@@ -60,6 +60,13 @@ def stage(
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
     rank: Annotated[int, typer.Option(min=1, help="Rank of LoRA.")] = 32,
     dropout: Annotated[float, typer.Option(min=0, max=1, help="Dropout of LoRA.")] = 0.0,
+    lora_targets: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Layers that get LoRA, such as qkv_proj,o_proj. (default: those of attention)",
+        ),
+    ] = None,
     full: Annotated[
         bool, typer.Option("--full", help="Train the whole language model, not LoRA.")
     ] = False,
@@ -113,6 +120,7 @@ def stage(
         checkpoint_every=checkpoint_every,
         rank=rank,
         dropout=dropout,
+        lora_targets=tuple(filter(None, map(str.strip, (lora_targets or "").split(",")))),
         full=full,
         qlora=qlora,
         skip_bad=skip_bad,

@@ -17,16 +17,17 @@ import torch
 
 from heliograph.model.checkpoint import check_tensors, read_json
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
-from heliograph.model.errors import TrainingError, WeightsError
+from heliograph.model.errors import InputError, TrainingError, WeightsError
 from heliograph.model.headers import headers, read
+from heliograph.model.language import lora_targets
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.senses import language_headers
 from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.settings import Settings
 
-LORA_TARGETS = ("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight")
-VOCABULARY = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "lm_head.weight")
+HEADS = ("lm_head.weight", "embed_out.weight")
+VOCABULARY = ("embed_tokens.weight", "wte.weight", "embed_in.weight", *HEADS)
 """Matrices that have a row for each token."""
 QUANTIZED = 0.55
 """Bytes of a number in 4 bits, with its share of the scales."""
@@ -64,15 +65,19 @@ def parts(settings: Settings) -> list[Part]:
 
     Raises:
         WeightsError: files of the core are missing or damaged.
+        InputError: it isn't known which layers are to get LoRA.
     """
     recipe = settings.recipe
-    body = _language(settings.core)
+    kind, body = _language(settings.core)
     lora, adapter = 0, settings.core / LANGUAGE / "adapter"
     if adapter.is_dir():
         lora = sum(map(math.prod, _sizes(adapter).values()))
+        _check_same(adapter, settings)
     elif recipe.language and not settings.full:
-        shapes = [shape for name, shape in body.items() if name.endswith(LORA_TARGETS)]
-        lora = settings.rank * sum(map(sum, shapes))
+        layers = {_layer(name) for name, shape in body.items() if _quantized(name, shape)}
+        targets = lora_targets(kind, layers, settings.lora_targets)
+        shapes = [shape for name, shape in body.items() if _layer(name) in targets]
+        lora = settings.rank * sum(sum(shape) for shape in shapes if len(shape) == 2)
     numbers = sum(map(math.prod, body.values()))
     width = 4 if not settings.bf16 or settings.full else 2
     small = sum(math.prod(shape) for name, shape in body.items() if _quantized(name, shape))
@@ -100,6 +105,7 @@ def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
     Raises:
         TrainingError: it doesn't.
         WeightsError: files of the core are missing or damaged.
+        InputError: it isn't known which layers are to get LoRA.
     """
     needed = sum(part.bytes for part in parts(settings))
     if settings.shard:
@@ -136,17 +142,39 @@ def _quantized(name: str, shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 and not any(part in name for part in ("embed", "lm_head", "wte"))
 
 
-def _language(core: Path) -> dict[str, tuple[int, ...]]:
-    """Shapes of the language model's tensors: those of its files, with room for the core's rows."""
+def _layer(name: str) -> str:
+    """The last part of a layer's name, by that of its tensor."""
+    return name.rpartition(".")[0].rpartition(".")[2]
+
+
+def _check_same(adapter: Path, settings: Settings) -> None:
+    """See that a core's LoRA, which goes on as it is, is on the layers that are asked for.
+
+    Raises:
+        WeightsError: its configuration is missing or damaged.
+        InputError: it is on others.
+    """
+    targets = read_json(adapter / "adapter_config.json").get("target_modules", [])
+    if settings.lora_targets and {*settings.lora_targets} != {*targets}:
+        raise InputError(
+            f"The core has LoRA on {', '.join(sorted(targets))}, which goes on as it is: leave "
+            "--lora-targets out."
+        )
+
+
+def _language(core: Path) -> tuple[str, dict[str, tuple[int, ...]]]:
+    """Kind of the language model, and shapes of its tensors, with room for the core's rows."""
     folder = core / LANGUAGE
     base = Shelf.from_pretrained(core).origins.place(core, LANGUAGE, "language", hashed=False)
+    config = read_json(base / "config.json")
+    kind = str(config.get("text_config", config).get("model_type"))
     body = {name: header.shape for name, header in language_headers(base).items()}
     rows = folder / ROWS_FILE
     if base == folder or not rows.is_file():
-        return body
+        return kind, body
     ids = read(headers(rows)["ids"])
     needed = int(ids.max()) + 1 if len(ids) else 0
-    return {
+    return kind, {
         name: (max(shape[0], needed), *shape[1:]) if name.endswith(VOCABULARY) else shape
         for name, shape in body.items()
     }
@@ -171,6 +199,6 @@ def _new_rows(core: Path, body: Mapping[str, tuple[int, ...]]) -> int:
     config = read_json(core / "config.json")
     specs = [SignalSpec(m, n) for m, n in config.get("signals", {}).items()]
     tokens = DIALECTS[config.get("dialect", HELIOGRAPH.name)].tokens(specs)
-    tied = not any(name.endswith("lm_head.weight") for name in body)
+    tied = not any(name.endswith(HEADS) for name in body)
     width = next(shape[1] for name, shape in body.items() if "embed" in name or "wte" in name)
     return len(tokens) * width * (1 if tied else 2)

@@ -39,6 +39,9 @@ def choose(core: AnyToAny, settings: Settings) -> NewRows | None:
     """Let train what the stage trains, in float32, and nothing else.
 
     LoRA is added first, since adding it freezes all else; a core that has one goes on with it.
+
+    Raises:
+        InputError: it isn't known which layers are to get LoRA.
     """
     recipe, language = settings.recipe, core.language
     core.requires_grad_(False)
@@ -48,7 +51,8 @@ def choose(core: AnyToAny, settings: Settings) -> NewRows | None:
         language.model.requires_grad_(True)
     elif recipe.language:
         if not language.has_lora:
-            language.add_lora(settings.rank, settings.rank, settings.dropout)
+            rank, targets = settings.rank, settings.lora_targets
+            language.add_lora(rank, rank, settings.dropout, targets)
         core.requires_grad_(False)
         for name, parameter in language.named_parameters():
             parameter.requires_grad_("lora_" in name)

@@ -69,6 +69,8 @@ class Settings:
     """Of LoRA."""
     dropout: float = 0.0
     """Of LoRA."""
+    lora_targets: tuple[str, ...] = ()
+    """Layers that get LoRA, by the last part of their names; attention's if left out."""
     full: bool = False
     """Train all of the language model rather than LoRA."""
     qlora: bool = False
@@ -100,6 +102,8 @@ class Settings:
             raise InputError(f"{self.out} lies in the core that the run begins with.")
         if (self.full or self.qlora) and not self.recipe.language:
             raise InputError(f"The stage {self.stage} doesn't train the language model.")
+        if self.lora_targets and (self.full or not self.recipe.language):
+            raise InputError("No LoRA trains here: leave --lora-targets out.")
         if self.full and self.qlora:
             raise InputError("All of a language model in 4 bits can't be trained: choose one.")
         if self.qlora and self.shard:
@@ -193,7 +197,7 @@ class Settings:
         more = ("condition_weight", "captioned", "seed", "skip_bad")
         rate = self.schedule().learning_rate
         chosen = {name: getattr(self, name) for name in (*names, *more)}
-        taken = {"pack": self.packs, "cut": self.cuts}
+        taken = {"lora_targets": [*self.lora_targets], "pack": self.packs, "cut": self.cuts}
         return {**chosen, **taken, "batch": self.samples, "learning_rate": rate}
 
     def _contents(self, prepared: Prepared) -> dict[str, Any]:

@@ -25,8 +25,11 @@ from heliograph.model.data.preparing import prepare
 from heliograph.model.data.sets import DataSet
 from heliograph.model.data.store import ShardWriter
 from heliograph.model.errors import DataError, InputError, MissingExtra, TrainingError
+from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Media
 from heliograph.model.prompts import Row
+from heliograph.model.testing import CORPUS, small_family
+from heliograph.model.tokenizer import train_tokenizer
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment import run as running
 from heliograph.model.training.alignment.run import opened, train
@@ -34,7 +37,7 @@ from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.alignment.stream import packed
 from heliograph.model.training.loop import trainable
 
-from .conftest import World, rows
+from .conftest import World, rows, world_of
 
 ROOT = Path(__file__).parents[3]
 STAGES = ("encode", "decode", "instruct", "llava-align", "llava-instruct")
@@ -118,6 +121,62 @@ def test_a_second_stage_goes_on_with_the_lora_of_the_first(world: World, tmp_pat
     assert lora and set(one) == set(two)
     assert all(one[n].shape == two[n].shape and not torch.equal(one[n], two[n]) for n in lora)
     assert "| language | MIT |" in (after / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def fused(tmp_path_factory: pytest.TempPathFactory) -> dict[str, World]:
+    """Worlds of language models whose attention has one layer for queries, keys and values."""
+    worlds = {}
+    for family in ("GPTNeoX", "Phi3"):
+        tokenizer = train_tokenizer(CORPUS * 10, 400)
+        torch.manual_seed(0)
+        language = LanguageModel(small_family(family, len(tokenizer), tied=False), tokenizer)
+        worlds[family] = world_of(language, tmp_path_factory.mktemp(family))
+    return worlds
+
+
+@pytest.mark.parametrize(
+    ("family", "given", "expected"),
+    [
+        ("GPTNeoX", (), {"query_key_value"}),
+        ("GPTNeoX", ("query_key_value", "dense"), {"query_key_value", "dense"}),
+        ("Phi3", ("qkv_proj", "o_proj"), {"qkv_proj", "o_proj"}),
+    ],
+)
+def test_lora_is_on_the_attention_of_the_architecture(
+    family: str,
+    given: tuple[str, ...],
+    expected: set[str],
+    fused: dict[str, World],
+    tmp_path: Path,
+) -> None:
+    world = fused[family]
+    settings = world.settings("instruct", tmp_path / "a", pack=False, lora_targets=given)
+    parts = memory.parts(settings)
+    with opened(settings, "cpu") as made:
+        trained = sum(p.numel() for p in trainable(made.modules).values())
+    assert sum(part.trained for part in parts) == trained
+    core = run(settings)
+    lora = {n: x for n, x in tensors(core).items() if "lora_B" in n}
+    assert {n.split(".")[-3] for n in lora} == expected
+    assert len(lora) == 2 * len(expected)  # in each of two layers
+    assert all(float(x.abs().max()) > 0 for x in lora.values())
+    again = World(core, world.data, world.prepared)
+    with pytest.raises(InputError, match="The core has LoRA on .*leave --lora-targets out"):
+        memory.parts(again.settings("instruct", tmp_path / "b", lora_targets=("down_proj",)))
+
+
+def test_attention_that_is_not_known_has_to_be_named(
+    fused: dict[str, World], tmp_path: Path
+) -> None:
+    asked = "isn't known which layers of a phi3.*name them with --lora-targets; there are down_proj"
+    with pytest.raises(InputError, match=asked):
+        train(fused["Phi3"].settings("instruct", tmp_path), device="cpu", quiet=True)
+    named = fused["Phi3"].settings("instruct", tmp_path, lora_targets=("qkv_proj", "query"))
+    with pytest.raises(InputError, match="names query, which no linear layer of a phi3 is called"):
+        train(named, device="cpu", quiet=True)
+    with pytest.raises(InputError, match="No LoRA trains here"):
+        fused["Phi3"].settings("encode", tmp_path, lora_targets=("qkv_proj",))
 
 
 def test_new_rows_of_embedding_and_head_survive_save_and_load(world: World, tmp_path: Path) -> None:
