@@ -8,7 +8,6 @@ the forward pass keeps depends on the samples' lengths; ``measure.py`` measures 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, TrainingError, WeightsError
 from heliograph.model.headers import headers, read
 from heliograph.model.language import lora_targets
+from heliograph.model.machine import cpu_memory
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.senses import language_headers
@@ -113,7 +113,7 @@ def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
     elif device.type == "cpu":
         needed *= processes  # they share it
     room = free(device)
-    if room is not None and needed > room:
+    if needed > room:
         smaller = [
             *(["--bf16"] if not settings.bf16 else []),
             *(["LoRA in place of --full"] if settings.full else []),
@@ -125,16 +125,9 @@ def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
         )
 
 
-def free(device: torch.device) -> int | None:
-    """Bytes that can be had on a device, ``None`` where it can't be told."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    values = dict(line.split(":", 1) for line in lines)
-    return int(values["MemAvailable"].split()[0]) * 1024
+def free(device: torch.device) -> int:
+    """Bytes that can be had on a device."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else cpu_memory()
 
 
 def _quantized(name: str, shape: tuple[int, ...]) -> bool:

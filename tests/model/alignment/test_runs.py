@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from heliograph.model import machine
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.fingerprints import Fingerprints
@@ -489,6 +490,17 @@ def test_too_little_memory_is_found_before_anything_is_loaded(
     monkeypatch.setattr(memory, "free", lambda device: 10_000)
     with pytest.raises(TrainingError, match=r"take 0.0 GB, and 0.0 GB are free on cpu: try --bf16"):
         train(world.settings("encode", tmp_path), device="cpu", quiet=True)
+
+
+def test_no_more_is_free_than_a_container_may_have(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("9000000\n")
+    (tmp_path / "memory.current").write_text("8980000\n")
+    assert memory.free(torch.device("cpu")) == 20_000
+    with pytest.raises(TrainingError, match="0.0 GB are free on cpu"):
+        train(world.settings("encode", tmp_path / "run"), device="cpu", quiet=True)
 
 
 @pytest.mark.parametrize(
