@@ -54,13 +54,13 @@ def opened(
     """Join the team and load what a run needs.
 
     Raises:
-        TrainingError: there is too little memory.
+        TrainingError: there is too little memory, now or for what is done with the run.
         WeightsError: files of the core are missing or damaged.
         DataError: data is missing, damaged, or of no use to the stage.
         InputError: settings don't fit the core or the team.
         MissingExtra: 4 bits were asked for, and bitsandbytes isn't installed.
     """
-    with joined(device) as team:
+    with joined(device) as team, _enough(team.device):
         _check_trains(settings)
         memory.check(settings, team.device, team.size)
         core, rows = load(settings, team.device)
@@ -104,24 +104,18 @@ def train(
         if team.leads:
             settings.keep(run.prepared)
         team.wait()
-        try:
-            outcome = fit(
-                run.modules,
-                run.stream,
-                run.steps,
-                settings.schedule(),
-                settings.out,
-                title=f"{settings.stage}, {settings.recipe.title}",
-                seconds=seconds,
-                quiet=quiet,
-                team=team,
-                describe=str,
-            )
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"There was too little memory on {team.device}; the last checkpoint is kept: go on "
-                "with fewer samples --at-once, --checkpointing or --bf16."
-            ) from error
+        outcome = fit(
+            run.modules,
+            run.stream,
+            run.steps,
+            settings.schedule(),
+            settings.out,
+            title=f"{settings.stage}, {settings.recipe.title}",
+            seconds=seconds,
+            quiet=quiet,
+            team=team,
+            describe=str,
+        )
         leads, facts = team.leads, _facts(run, outcome)
         del run
     if not outcome.finished or not leads:
@@ -131,6 +125,18 @@ def train(
     directory = publish(settings)
     write_card(settings, directory, parts, facts)
     return outcome, directory
+
+
+@contextmanager
+def _enough(device: torch.device) -> Iterator[None]:
+    """Say in a sentence that memory ended, while a core is opened or while it trains."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"There was too little memory on {device}; the last checkpoint is kept: go on with "
+            "fewer samples --at-once, --checkpointing or --bf16."
+        ) from error
 
 
 def _check_trains(settings: Settings) -> None:

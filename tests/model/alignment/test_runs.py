@@ -33,6 +33,7 @@ from heliograph.model.testing import CORPUS, small_family
 from heliograph.model.tokenizer import train_tokenizer
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment import run as running
+from heliograph.model.training.alignment.measure import measure
 from heliograph.model.training.alignment.run import opened, train
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.alignment.stream import packed
@@ -462,15 +463,20 @@ def test_rows_of_which_none_can_be_used_end_the_search(world: World, tmp_path: P
         )
 
 
-def test_memory_that_ends_in_a_step_is_one_sentence(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("part", "when"), [(AnyToAny, "embed"), (LanguageModel, "to")])
+def test_memory_that_ends_is_one_sentence(
+    part: type, when: str, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def exhausted(*arguments: object) -> None:
+    """In a step, or already while the core is brought to its device."""
+
+    def exhausted(*arguments: object, **named: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(AnyToAny, "embed", exhausted)
+    monkeypatch.setattr(part, when, exhausted)
     with pytest.raises(TrainingError, match="too little memory on cpu; the last checkpoint is"):
         train(world.settings("decode", tmp_path), device="cpu", quiet=True)
+    with pytest.raises(TrainingError, match="too little memory on cpu; the last checkpoint is"):
+        measure(world.settings("decode", tmp_path), "cpu")
 
 
 def test_data_of_no_use_to_a_stage_is_one_sentence(world: World, tmp_path: Path) -> None:
