@@ -49,14 +49,17 @@ def save(
     optimizer: torch.optim.Optimizer,
     leads: bool = True,
 ) -> None:
-    """Write a checkpoint. All processes of a team call this, one of them ``leads`` and writes."""
+    """Write a checkpoint. All processes of a team call this, one of them ``leads`` and writes.
+
+    Shards are gathered one tensor at a time, and only the one that leads keeps them, on the
+    processor: no device holds more than one tensor whole.
+    """
     tensors = {"step": torch.tensor(step)}
-    for name, parameter in parameters.items():
-        tensors[f"parameter/{name}"] = _whole(parameter.detach())
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{key}/{name}"] = _whole(value)
-    for name, value in average.items():
-        tensors[f"ema/{name}"] = _whole(value)
+    for name, value in _kept(parameters, average, optimizer):
+        whole = value.full_tensor() if isinstance(value, DTensor) else value  # with all others
+        if leads:
+            tensors[name] = whole.to("cpu").contiguous()
+        del whole
     if not leads:
         return
     temporary = file.with_suffix(".partial")
@@ -108,8 +111,18 @@ def _copy(file: Any, key: str, into: Mapping[str, Tensor], name: str, where: Pat
     into[name].copy_(_placed(value, into[name]))
 
 
-def _whole(value: Tensor) -> Tensor:
-    return (value.full_tensor() if isinstance(value, DTensor) else value).contiguous()
+def _kept(
+    parameters: Mapping[str, nn.Parameter],
+    average: Mapping[str, Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[tuple[str, Tensor]]:
+    """What a checkpoint holds, by its names there, in the same order in each process."""
+    for name, parameter in parameters.items():
+        yield f"parameter/{name}", parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield f"{key}/{name}", value
+    for name, value in average.items():
+        yield f"ema/{name}", value
 
 
 def _placed(value: Tensor, like: Tensor) -> Tensor:

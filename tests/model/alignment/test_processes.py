@@ -36,9 +36,58 @@ torch.distributed.destroy_process_group()
 """
 
 
+SAVING = """
+import sys
+import weakref
+from pathlib import Path
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor import DTensor
+from heliograph.model.training import checkpoints
+
+torch.distributed.init_process_group("gloo")
+leads = torch.distributed.get_rank() == 0
+torch.manual_seed(0)
+model = fully_shard(nn.Linear(6, 4), mesh=init_device_mesh("cpu", (2,)))
+optimizer = torch.optim.AdamW(model.parameters())
+model(torch.ones(3, 6)).sum().backward()
+optimizer.step()
+gathered, held, gather = [], [], DTensor.full_tensor
+
+def counted(self, **how):
+    held.append(sum(known() is not None for known in gathered))
+    whole = gather(self, **how)
+    gathered.append(weakref.ref(whole))
+    return whole
+
+DTensor.full_tensor = counted
+parameters = dict(model.named_parameters())
+average = {"bias": parameters["bias"].detach().clone()}
+checkpoints.save(Path(sys.argv[1]), 1, parameters, average, optimizer, leads)
+assert len(held) == 7, held  # two parameters, two moments of each, an average
+assert leads or max(held) == 0, held
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_machines", "1", "--num_processes"]
 ACCELERATE += ["2", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+
+
+def run_by_two(script: str, launcher: list[str], folder: Path, *arguments: str) -> None:
+    (folder / "both.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / ".links"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, str(folder / "both.py"), *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 @pytest.mark.parametrize(
@@ -56,18 +105,9 @@ def test_two_processes_give_the_losses_of_one(
     stages: tuple[str, ...],
     kinds: tuple[str, ...],
 ) -> None:
-    script = tmp_path / "both.py"
-    script.write_text(SCRIPT)
     paths = (world.core, world.data, world.prepared, tmp_path)
     runs = [f"{stage}-{kind}" for stage in stages for kind in kinds]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / ".links"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", *launcher, str(script), *map(str, paths), *runs],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
+    run_by_two(SCRIPT, launcher, tmp_path, *map(str, paths), *runs)
     for stage in stages:
         one = tmp_path / f"{stage}-one"
         train(world.settings(stage, one), device="cpu", quiet=True)
@@ -86,3 +126,13 @@ def test_two_processes_give_the_losses_of_one(
             # One process goes on with what two have begun.
             longer = world.settings(stage, out)
             assert train(longer, device="cpu", quiet=True)[0].step == 4
+
+
+def test_of_what_is_divided_only_the_process_that_leads_keeps_more_than_one_tensor(
+    tmp_path: Path,
+) -> None:
+    run_by_two(SAVING, TORCHRUN, tmp_path, str(tmp_path / "last.safetensors"))
+    kept = load_file(tmp_path / "last.safetensors")
+    assert kept["parameter/weight"].shape == kept["exp_avg/weight"].shape == (4, 6)
+    assert torch.equal(kept["ema/bias"], kept["parameter/bias"])
+    assert float(kept["exp_avg_sq/bias"].min()) > 0 and int(kept["step"]) == 1
