@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from heliograph.model.errors import InputError, WeightsError
@@ -71,25 +72,8 @@ def card(found: Inspection, repository: str) -> str:
         found: what the core is made of.
         repository: its id.
     """
-    bases = [base for part in found.parts if (base := _base(part.source))]
-    licences = sorted(set(found.licences.values()))
     lines = [
-        "---",
-        "library_name: heliograph",
-        "pipeline_tag: any-to-any",
-        f"license: {licences[0] if len(licences) == 1 and _all_known(found) else 'other'}",
-        *(["base_model:", *(f"- {base}" for base in dict.fromkeys(bases))] if bases else []),
-        "---",
-        f"# {repository.rpartition('/')[2]}",
-        "",
-        "An any-to-any core of Heliograph. "
-        f"It reads {_said(found.sees)}; it makes {_said(found.makes)}.",
-        "",
-        "```python",
-        "from heliograph.model import AnyToAny",
-        "",
-        f'core = AnyToAny.from_pretrained("{repository}")',
-        "```",
+        *opening(found, repository.rpartition("/")[2], repository),
         "",
         "| part | class | shapes | parameters | state | from | licence |",
         "| --- | --- | --- | ---: | --- | --- | --- |",
@@ -103,6 +87,43 @@ def card(found: Inspection, repository: str) -> str:
         lines += ["", f"Not trained yet: {', '.join(fresh)}."]
     lines += ["", "A core inherits the licences of all its parts."]
     return "\n".join(lines) + "\n"
+
+
+def opening(found: Inspection, title: str, name: str, stated: Iterable[str] = ()) -> list[str]:
+    """How each card begins: what the hub reads of it, what the core does and how it is loaded.
+
+    Args:
+        found: what the core is made of.
+        title: of the card.
+        name: what the core is loaded by.
+        stated: licences that somebody says its parts have. In words that the hub may not know,
+            so none of them stands for the whole, but one may keep another from doing so.
+
+    Returns:
+        Lines.
+    """
+    bases = [base for part in found.parts if (base := _base(part.source))]
+    licences = set(found.licences.values())
+    same = {licence.lower() for licence in (*licences, *stated)}
+    one = len(licences) == len(same) == 1 and _all_known(found)
+    return [
+        "---",
+        "library_name: heliograph",
+        "pipeline_tag: any-to-any",
+        f"license: {next(iter(licences)) if one else 'other'}",
+        *(["base_model:", *(f"- {base}" for base in dict.fromkeys(bases))] if bases else []),
+        "---",
+        f"# {title}",
+        "",
+        "An any-to-any core of Heliograph. "
+        f"It reads {_said(found.sees)}; it makes {_said(found.makes)}.",
+        "",
+        "```python",
+        "from heliograph.model import AnyToAny",
+        "",
+        f'core = AnyToAny.from_pretrained("{name}")',
+        "```",
+    ]
 
 
 def _base(source: str | None) -> str | None:

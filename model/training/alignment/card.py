@@ -1,6 +1,7 @@
 """A model card (Mitchell et al. 2019) for the core that a run leaves: README.md and a curve.
 
-It says what was trained on what, with which settings, how the losses went, and under which
+It begins like the one that `heliograph push` writes, which leaves a card that is there as it is.
+Then it says what was trained on what, with which settings, how the losses went, and under which
 licences the parts stand, as far as their folders or whoever ran it say so.
 """
 
@@ -15,6 +16,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.hub import opening
+from heliograph.model.inspect import inspect
 from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.memory import Part
@@ -43,8 +46,12 @@ def write_card(
     trained = sum(part.trained for part in parts)
     mixture = settings.mixture()
     shares = mixture.shares()
+    title = f"A core after {settings.recipe.title}"
+    stated = [licence for licence in known.values() if licence != UNSTATED]
     lines = [
-        f"# A core after {settings.recipe.title}",
+        *opening(inspect(directory), title, directory.name, stated),
+        "",
+        f"`{directory.name}` is this directory; once it is on a hub, its id there does as well.",
         "",
         f"Trained by Heliograph's stage `{settings.stage}`, beginning with the core "
         f"`{settings.core.name}`.",

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from xml.etree import ElementTree
 
-from heliograph.model.checkpoint import write_json
-from heliograph.model.training.alignment.card import LICENCES, UNSTATED, curve, drawing, licences
-from heliograph.model.training.alignment.settings import Settings
+import pytest
+from huggingface_hub import ModelCard
+
+from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.training.alignment.card import (
+    LICENCES,
+    UNSTATED,
+    curve,
+    drawing,
+    licences,
+    write_card,
+)
+from heliograph.model.training.alignment.settings import FILE, Settings
+
+from .conftest import World
 
 
 def test_licences_are_those_of_the_folders_unless_somebody_states_others(tmp_path: Path) -> None:
@@ -43,3 +56,35 @@ def test_the_curve_is_drawn_from_the_log(tmp_path: Path) -> None:
     assert [x for x, _ in places] == sorted(x for x, _ in places)
     assert places[0][1] < places[2][1] < places[1][1]  # the highest loss stands highest
     assert "polyline" not in drawing({})
+
+
+@pytest.mark.parametrize(
+    ("stated", "licence"),
+    [((), "apache-2.0"), ((("language", "Apache-2.0"),), "apache-2.0")]
+    + [((("encoders/imagebind", "CC BY-NC 4.0"),), "other")],
+)
+def test_a_hub_reads_the_card_of_a_trained_core(
+    stated: tuple[tuple[str, str], ...], licence: str, world: World, tmp_path: Path
+) -> None:
+    core = tmp_path / "core"
+    shutil.copytree(world.core, core)
+    source = {"revision": "0" * 40, "licence": "apache-2.0", "copied": True}
+    sources = {
+        "language": {"id": "someone/llama", **source},
+        "decoders/image": {"id": "other/pictures", **source},
+    }
+    write_json(core / "config.json", {**read_json(core / "config.json"), "sources": sources})
+    settings = world.settings("encode", tmp_path, licences=stated)
+    write_json(tmp_path / FILE, {"stage": "encode"})
+    (tmp_path / "log.csv").write_text("step,seconds,loss\n1,1.0,2\n")
+    write_card(settings, core, [], {})
+    card = ModelCard.load(core / "README.md")  # as the hub reads it
+    assert card.data.to_dict() == {
+        "library_name": "heliograph",
+        "pipeline_tag": "any-to-any",
+        "license": licence,
+        "base_model": ["someone/llama", "other/pictures"],
+    }
+    assert 'AnyToAny.from_pretrained("core")' in card.text
+    assert "It reads pictures; it makes pictures, sounds." in card.text
+    assert "## What trained" in card.text and "| language | " in card.text
