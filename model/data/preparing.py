@@ -3,19 +3,25 @@
 One pass over the data sets. What is in the stores already is skipped by its hash, so a run that
 was stopped, at whatever moment, goes on where it was: at most the shard that was being gathered
 is computed again.
+
+Of a decoder only the text encoders are loaded, and those of one decoder at a time: the captions
+for the others wait, which takes little, until many have gathered. Encoders stay for as long as the
+data set at hand uses them.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from heliograph.model.conditions import SEQUENCE, Condition, in_words
+from heliograph.model.conditions import SEQUENCE, Condition, Shapes, in_words
 from heliograph.model.data.embeddings import read_embedding
 from heliograph.model.data.examples import BadRow, Example, MediaFile, Origin
 from heliograph.model.data.fingerprints import Fingerprints
@@ -34,7 +40,15 @@ from heliograph.model.errors import DataError, MediaError
 from heliograph.model.machine import device_here
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
 from heliograph.model.parts import Modality
+from heliograph.model.quiet import quiet
 from heliograph.model.shelf import NAMES, Shelf
+
+if TYPE_CHECKING:
+    from heliograph.model.decoders import DiffusionDecoder
+    from heliograph.model.encoders import Encoder
+
+GATHERED = 10_000
+"""Captions for which other text encoders are loaded in place of those that are there."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +122,7 @@ def prepare(
                 for example in examples(dataset, work.report, work.options.limits):
                     work.take(example)
                     tell(work.progress)
+                work.end_set()
             work.finish()
         finally:
             work.flush()
@@ -122,7 +137,7 @@ class _Preparing:
         self, core: Path, folder: Path, options: PrepareOptions, bad: Callable[[BadRow], None]
     ) -> None:
         self.options, self.progress, self._bad = options, Progress(), bad
-        self._device = device_here(options.device)
+        self._core, self._device = core, device_here(options.device)
         self._shelf = Shelf.from_pretrained(core)
         prints = Fingerprints.of(core)
         self._hashes = FileHashes(folder)
@@ -132,7 +147,16 @@ class _Preparing:
         self._features = {m: self._writers[path] for m, path in paths.items()}
         self._conditions = {m: self._writers[path] for m, path in said.items()}
         self._clips: dict[Modality, dict[str, tuple[Tensor, Origin]]] = {}
-        self._captions: dict[Modality, dict[str, str]] = {}
+        self._captions: dict[Modality, dict[str, tuple[str, Origin]]] = {}
+        self._same: dict[Modality, Modality] = {}
+        """The first modality whose decoder has the same text encoders."""
+        for m, of in prints.decoders.items():
+            self._same[m] = next(first for first, p in prints.decoders.items() if p == of)
+        self._shapes: dict[Modality, Shapes] = {}
+        self._used: set[str] = set()
+        """Encoders that the data set at hand has needed."""
+        self._captioner: tuple[Modality, DiffusionDecoder] | None = None
+        """The one decoder whose text encoders are loaded."""
 
     def report(self, row: BadRow) -> None:
         self.progress.rows += 1
@@ -148,16 +172,23 @@ class _Preparing:
             for file in example.shown:
                 self._take_medium(file, example.origin)
             for media, made in zip(example.media(made=True), example.made, strict=True):
-                self._take_caption(media.modality, media.caption or "", made.embedding)
+                self._take_caption(
+                    media.modality, media.caption or "", made.embedding, example.origin
+                )
         except (MediaError, DataError) as error:
             self.progress.bad += 1
             self._bad(BadRow(example.origin, str(error)))
 
-    def finish(self) -> None:
-        """Compute what is left in the queues."""
+    def end_set(self) -> None:
+        """Encode the media that wait: the next data set may be of other kinds."""
         for modality in list(self._clips):
             self._encode(modality)
-        for modality in list(self._captions):
+        self._used.clear()
+
+    def finish(self) -> None:
+        """Compute what is left in the queues, first for the text encoders that are there."""
+        self._shelf.loaded_encoders.clear()
+        for modality in sorted(self._captions, key=lambda m: not self._loaded(m)):
             self._condition(modality)
 
     def flush(self) -> None:
@@ -177,7 +208,7 @@ class _Preparing:
             self.progress.known += 1
             return
         clip = read(file.load(self.options.limits), self.options.limits)
-        encoder = self._shelf.encoder_for(modality, self._device)
+        encoder = self._encoder(modality)
         waiting[key] = (encoder.prepare(clip), origin)
         if len(waiting) >= self.options.batch:
             self._encode(modality)
@@ -187,7 +218,7 @@ class _Preparing:
         waiting = self._clips.pop(modality, {})
         if not waiting:
             return
-        encoder = self._shelf.encoder_for(modality, self._device)
+        encoder = self._encoder(modality)
         clips = stack([clip for clip, _ in waiting.values()]).to(self._device)
         rows = perceived(encoder, modality, clips)  # (n, We) each
         for (key, (_, origin)), row in zip(waiting.items(), rows, strict=True):
@@ -198,38 +229,84 @@ class _Preparing:
                 self.progress.bad += 1
                 self._bad(BadRow(origin, f"Of its medium {error}"))
 
-    def _take_caption(self, modality: Modality, caption: str, embedding: Path | None) -> None:
+    def _encoder(self, modality: Modality) -> Encoder:
+        """Of a modality, in place of those that this data set doesn't use."""
+        name = next(n for n, known in self._shelf.encoders.items() if modality in known)
+        self._used.add(name)
+        if name not in self._shelf.loaded_encoders:
+            for other in {*self._shelf.loaded_encoders} - self._used:
+                del self._shelf.loaded_encoders[other]
+            gc.collect()
+        return self._shelf.encoder(name, self._device)
+
+    def _take_caption(
+        self, modality: Modality, caption: str, embedding: Path | None, origin: Origin
+    ) -> None:
         if modality not in self._conditions:
             self.progress.left_out["make", modality] += 1
             return
         key = caption_key(caption)
-        waiting = self._captions.setdefault(modality, {})
+        same = self._same[modality]
+        waiting = self._captions.setdefault(same, {})
         if key in self._conditions[modality] or key in waiting:
             self.progress.known += 1
             return
         if embedding is not None and self.options.own_embeddings:
             given = read_embedding(embedding)
-            decoder = self._shelf.decoder(modality, self._device)
-            condition = Condition({SEQUENCE: given.unsqueeze(0)})
-            if condition.shapes != dict(decoder.condition_shapes):
+            condition, shapes = Condition({SEQUENCE: given.unsqueeze(0)}), self._taken(modality)
+            if condition.shapes != dict(shapes):
                 raise DataError(
                     f"{embedding} has a condition of {in_words(condition.shapes)}, but the decoder "
-                    f"takes one of {in_words(decoder.condition_shapes)}."
+                    f"takes one of {in_words(shapes)}."
                 )
             self._keep(modality, key, condition)
             return
-        waiting[key] = caption
-        if len(waiting) >= self.options.batch:
-            self._condition(modality)
+        waiting[key] = caption, origin
+        here = self._captioner is None or self._loaded(same)
+        if len(waiting) >= (self.options.batch if here else max(self.options.batch, GATHERED)):
+            self._condition(same)
 
     def _condition(self, modality: Modality) -> None:
-        waiting = self._captions.pop(modality, {})
-        if not waiting:
-            return
-        decoder = self._shelf.decoder(modality, self._device)
-        encoded = decoder.encode_condition(list(waiting.values()))
-        for key, row in zip(waiting, encoded.unstack(), strict=True):
-            self._keep(modality, key, row)
+        waiting = list(self._captions.pop(modality, {}).items())
+        for start in range(0, len(waiting), self.options.batch):
+            group = waiting[start : start + self.options.batch]
+            decoder = self._text_encoders(modality)
+            encoded = decoder.encode_condition([caption for _, (caption, _) in group])
+            for (key, (_, origin)), row in zip(group, encoded.unstack(), strict=True):
+                try:
+                    self._keep(modality, key, row)
+                except DataError as error:
+                    self.progress.bad += 1
+                    self._bad(BadRow(origin, f"Of its caption {error}"))
+
+    def _loaded(self, modality: Modality) -> bool:
+        return self._captioner is not None and self._captioner[0] == modality
+
+    def _text_encoders(self, modality: Modality) -> DiffusionDecoder:
+        """Those of a decoder, once those of another have made room."""
+        from heliograph.model.decoders.captions import caption_encoder
+
+        if self._captioner is None or self._captioner[0] != modality:
+            self._captioner = None  # and only then are the others read
+            gc.collect()
+            decoder = caption_encoder(self._folder(modality))
+            with quiet("diffusers"):
+                decoder.pipeline.to(self._device)
+            self._captioner = modality, decoder
+        return self._captioner[1]
+
+    def _taken(self, modality: Modality) -> Shapes:
+        """The shapes of the conditions that a decoder takes."""
+        from heliograph.model.decoders.outline import outline_decoder
+
+        if modality not in self._shapes:
+            _, _, self._shapes[modality] = outline_decoder(self._folder(modality))
+        return self._shapes[modality]
+
+    def _folder(self, modality: Modality) -> Path:
+        """Of a decoder, whose content was hashed for its fingerprint."""
+        origins = self._shelf.origins
+        return origins.place(self._core, f"decoders/{modality}", "decoder", hashed=False)
 
     def _keep(self, modality: Modality, key: str, condition: Condition) -> None:
         """Store a condition of one row."""

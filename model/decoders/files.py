@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,8 +64,15 @@ def save(directory: Path, pipe: Any, settings: DecoderSettings, dtype: torch.dty
     write_json(directory / SETTINGS_FILE, {"class": type(pipe).__name__, **asdict(settings)})
 
 
-def load(directory: Path, dtype: torch.dtype) -> tuple[Any, DecoderSettings]:
+def load(
+    directory: Path, dtype: torch.dtype, given: Mapping[str, Any] | None = None
+) -> tuple[Any, DecoderSettings]:
     """The pipeline and the settings in a directory that ``save``, or diffusers itself, wrote.
+
+    Args:
+        directory: where it lies.
+        dtype: precision to compute in.
+        given: components that are taken instead of being read, by name; not over a base.
 
     Raises:
         WeightsError: a file is missing or damaged, or the class has no recipe.
@@ -72,7 +80,7 @@ def load(directory: Path, dtype: torch.dtype) -> tuple[Any, DecoderSettings]:
     name, settings = read_settings(directory)
     known = recipe(name)
     if settings.base is None:
-        return _load(directory, name, known, dtype), settings
+        return _load(directory, name, known, dtype, given or {}), settings
     return _load_over_base(directory, name, settings.base, dtype), settings
 
 
@@ -105,11 +113,13 @@ def _cast(part: Any, dtype: torch.dtype) -> Any:
     return copy.deepcopy(part).to(dtype=dtype)
 
 
-def _load(directory: Path, name: str, known: Recipe, dtype: torch.dtype) -> Any:
+def _load(
+    directory: Path, name: str, known: Recipe, dtype: torch.dtype, given: Mapping[str, Any]
+) -> Any:
     index = read_json(directory / "model_index.json")
     for part in index:
         folder = directory / part
-        if folder.is_dir() and any(folder.glob("*.safetensors*")):
+        if part not in given and folder.is_dir() and any(folder.glob("*.safetensors*")):
             check_folder(folder, "config.json")
     with quiet("diffusers"), _one_sentence(directory):
         pipeline = getattr(importlib.import_module(known.module), name)
@@ -119,6 +129,7 @@ def _load(directory: Path, name: str, known: Recipe, dtype: torch.dtype) -> Any:
             use_safetensors=True,
             **LOCAL,
             **{p: None for p in index if p in known.absent or index[p] == [None, None]},
+            **given,
         )
 
 

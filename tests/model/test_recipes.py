@@ -16,6 +16,7 @@ from diffusers.utils import is_torchsde_available
 from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.decoders.captions import DECODING, caption_encoder
 from heliograph.model.decoders.recipes import RECIPES
 from heliograph.model.decoders.small import PARTS, small
 from heliograph.model.decoders.testing import small_films, small_pictures, small_sounds, values
@@ -92,6 +93,27 @@ def test_it_loads_what_diffusers_saved_and_decodes_captions(name: str, tmp_path:
         assert isinstance(clip, CLIPS[loaded.modality]) and np.isfinite(values(clip)).all()
     same = decoder.decode(decoder.encode_condition(CAPTIONS), seeds=[1, 2])
     assert apart(clips[0], same[0]) < 1 and apart(clips[1], same[1]) < 1
+
+
+@pytest.mark.parametrize("name", [*NAMES, "SpectrogramPipeline", "AnimateDiffPipeline"])
+def test_captions_need_its_text_encoders_alone(name: str, tmp_path: Path) -> None:
+    own = {
+        "SpectrogramPipeline": small_sounds,
+        "AnimateDiffPipeline": lambda: small_films(small_pictures()).with_settings(base=None),
+    }
+    decoder = own[name]() if name in own else decoder_of(name)
+    decoder.save_pretrained(tmp_path, torch.float32)
+    whole = DiffusionDecoder.from_pretrained(tmp_path)
+    alone = caption_encoder(tmp_path)
+    loaded = {n for n, p in alone.pipeline.components.items() if isinstance(p, torch.nn.Module)}
+    assert "text_encoder" in loaded and not loaded & {*DECODING}
+    alone.pipeline.to("cpu")
+    expected, encoded = whole.encode_condition(CAPTIONS), alone.encode_condition(CAPTIONS)
+    assert encoded.shapes == expected.shapes == alone.condition_shapes
+    assert all(torch.equal(x, expected[tensor]) for tensor, x in encoded.tensors.items())
+    half = caption_encoder(tmp_path, torch.bfloat16)
+    assert half.pipeline.text_encoder.dtype == torch.bfloat16
+    half.encode_condition(CAPTIONS)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from heliograph.model.data.prepared import FileHashes, Prepared
 from heliograph.model.data.preparing import PrepareOptions, Progress, prepare
 from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.data.store import Shards, ShardWriter, writing
+from heliograph.model.decoders import DiffusionDecoder, captions
+from heliograph.model.decoders.captions import caption_encoder
 from heliograph.model.errors import DataError, WeightsError
 from heliograph.model.media import Film, Image, Sound, write
 from heliograph.model.parts import Media
@@ -114,11 +117,61 @@ def test_the_same_again_loads_nothing_and_computes_nothing(
         raise AssertionError("it was there already")
 
     monkeypatch.setattr(Shelf, "encoder", refuse)
-    monkeypatch.setattr(Shelf, "decoder", refuse)
+    monkeypatch.setattr(captions, "caption_encoder", refuse)
     monkeypatch.setattr(examples_module, "read_bytes", refuse)
     done, _ = run(tiny_core_dir, tmp_path / "out", data)
     assert (done.media, done.captions, done.known) == (0, 0, 8)
     assert sorted((tmp_path / "out").rglob("*.safetensors")) == before
+
+
+def test_text_encoders_of_one_decoder_are_there_at_a_time(
+    data: DataSet, tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[weakref.ref[Any]] = []
+
+    def counted(folder: Path) -> DiffusionDecoder:
+        assert [there() for there in loaded] == [None] * len(loaded)
+        decoder = caption_encoder(folder)
+        loaded.append(weakref.ref(decoder.pipeline.text_encoder))
+        return decoder
+
+    monkeypatch.setattr(captions, "caption_encoder", counted)
+    done, _ = run(tiny_core_dir, tmp_path / "out", data, batch=1)
+    # Films are made from the same text encoder as pictures.
+    assert done.captions == 3 and len(loaded) == 2
+    stored = Prepared.open(tmp_path / "out", tiny_core_dir).condition("video", "dog")
+    whole = AnyToAny.from_pretrained(tiny_core_dir).decoder("video").encode_condition(["dog"])
+    torch.testing.assert_close(stored[SEQUENCE], whole[SEQUENCE], atol=5e-3, rtol=5e-3)
+
+
+def test_encoders_that_the_next_data_set_does_not_use_are_let_go(
+    tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = tmp_path / "two"
+    shutil.copytree(tiny_core_dir, two)
+    shutil.copytree(two / "encoders" / "imagebind", two / "encoders" / "ears")
+    config = json.loads((two / "config.json").read_text())
+    config["encoders"] = {"imagebind": ["image"], "ears": ["audio"]}
+    (two / "config.json").write_text(json.dumps(config))
+    (tmp_path / "a.png").write_bytes(picture(10))
+    wave = np.sin(np.arange(16000) / 20).astype(np.float32)
+    (tmp_path / "s.wav").write_bytes(write(Sound(wave, 16000)).data)
+    sets = []
+    for row in ({"image_name": "a.png"}, {"audio_name": "s.wav"}):
+        (tmp_path / f"{len(sets)}.json").write_text(json.dumps([{**row, "caption": "dog"}]))
+        sets.append(DataSet.of(tmp_path / f"{len(sets)}.json"))
+    there: list[set[str]] = []
+    load = Shelf.encoder
+
+    def counted(shelf: Shelf, name: str, device: torch.device) -> Any:
+        encoder = load(shelf, name, device)
+        there.append({*shelf.loaded_encoders})
+        return encoder
+
+    monkeypatch.setattr(Shelf, "encoder", counted)
+    done, bad = run(two, tmp_path / "out", *sets)
+    assert done.media == 2 and bad == []
+    assert {"imagebind"} in there and {"ears"} in there and {"imagebind", "ears"} not in there
 
 
 def test_a_run_that_is_interrupted_keeps_what_it_computed(
