@@ -11,7 +11,11 @@ if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
 
     from heliograph.graphs.steps import Core, Steps
+    from heliograph.model.core import AnyToAny
     from heliograph.model.plan import Plan
+
+LARGE = 10**9
+"""Bytes of stored weights from which on it is checked that there is memory for them."""
 
 
 def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | None) -> Steps:
@@ -63,10 +67,15 @@ def steps(settings: Settings, core: Core | None, tools: Sequence[BaseTool] | Non
 
 
 def load_core(settings: Settings) -> Core:
-    """The core in the directory of the settings."""
+    """The core in the directory of the settings.
+
+    Raises:
+        TooLittleMemory: this machine has too little for it.
+        WeightsError: a part is missing or damaged.
+    """
     from heliograph.graphs.computing import computed
 
-    return computed(_load, settings)
+    return computed(whole_core, settings)
 
 
 def plan_here(settings: Settings) -> Plan:
@@ -85,6 +94,27 @@ def plan_here(settings: Settings) -> Plan:
     if settings.llm is not None:
         needed = tuple(need for need in needed if need.role == "decoder")
     return plan(needed, memory_here(settings.gpu_memory), half=half_here())
+
+
+def check_memory(settings: Settings) -> None:
+    """Check that this machine's memory holds the settings' core, as it is loaded without ``auto``.
+
+    It takes seconds, so small weights aren't looked into: any machine that runs torch holds them.
+
+    Raises:
+        TooLittleMemory: it has too little.
+        WeightsError: a part is missing or damaged.
+    """
+    from heliograph.model.machine import cpu_memory
+    from heliograph.model.plan import check_processor
+    from heliograph.model.shelf import Shelf
+
+    folder = settings.weights_dir()
+    if settings.device != "cpu" or Shelf.from_pretrained(folder).stored() < LARGE:
+        return
+    from heliograph.model.needs import needs
+
+    check_processor(needs(folder), cpu_memory(), settings.dtype)
 
 
 def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
@@ -117,7 +147,13 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
     )
 
 
-def _load(settings: Settings) -> Core:
+def whole_core(settings: Settings) -> AnyToAny:
+    """The same in the thread that calls, with all that a core can do.
+
+    Raises:
+        TooLittleMemory: this machine has too little for it.
+        WeightsError: a part is missing or damaged.
+    """
     import torch
 
     from heliograph.model.core import AnyToAny
@@ -126,6 +162,7 @@ def _load(settings: Settings) -> Core:
     if settings.device == "auto":
         core = AnyToAny.from_pretrained(folder, plan=plan_here(settings))
     else:
+        check_memory(settings)
         dtype: torch.dtype = getattr(torch, settings.dtype)
         core = AnyToAny.from_pretrained(folder, device=settings.device, dtype=dtype)
     core.shelf.compiled = settings.compiled

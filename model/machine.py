@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heliograph.model.errors import InputError
-from heliograph.model.plan import GB, Half, Memory
+from heliograph.model.errors import InputError, TooLittleMemory
+from heliograph.model.plan import GB, Half, Memory, in_gb
 
 if TYPE_CHECKING:
     import torch
@@ -59,10 +59,29 @@ def cpu_memory() -> int:
         pass  # no Linux: all that there is
     try:  # of a container
         limit = int((_CGROUP / "memory.max").read_text())
-        free = min(free, limit - int((_CGROUP / "memory.current").read_text()))
-    except (OSError, ValueError):  # "max" is no number
+        stat = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+        cached = int(stat["active_file"]) + int(stat["inactive_file"])  # given back when asked for
+        free = min(free, limit - int((_CGROUP / "memory.current").read_text()) + cached)
+    except (OSError, KeyError, ValueError):  # "max" is no number
         pass
     return max(0, free)
+
+
+def check_room(what: str, size: int) -> None:
+    """Check that there is memory for something that is to be loaded.
+
+    Args:
+        what: it, as the beginning of a sentence.
+        size: of its weights, in bytes.
+
+    Raises:
+        TooLittleMemory: there isn't.
+    """
+    free = cpu_memory()
+    if size > free:
+        raise TooLittleMemory(
+            f"{what} takes {in_gb(size)} of memory where {in_gb(free)} can be had."
+        )
 
 
 def half_here() -> Half:

@@ -290,6 +290,31 @@ def plan(
     raise TooLittleMemory(_shortage(least[1]))
 
 
+def check_processor(
+    needs: Sequence[Need], memory: int, precision: Precision, context: int = CONTEXT
+) -> None:
+    """Check that the processor's memory holds all parts in one precision, as a core that is loaded
+    without a plan is in it.
+
+    Args:
+        needs: of all parts.
+        memory: what there is, in bytes.
+        precision: in which they compute.
+        context: positions that a conversation may take.
+
+    Raises:
+        TooLittleMemory: it doesn't; the message says how much is missing.
+    """
+    everything = frozenset(need.part for need in needs)
+    arrangement = _Arrangement(everything, (), precision, False, precision)
+    peak = _arranged(needs, Memory(memory), arrangement, "bfloat16", context, "cuda").cpu_peak
+    if peak > memory:
+        raise TooLittleMemory(
+            f"This core takes {_short('of memory', peak, memory)} in {precision}; `--device auto` "
+            "loads it in the precision, and on the devices, that it fits."
+        )
+
+
 def _arrangements(
     needs: Sequence[Need], memory: Memory, half: Half, context: int
 ) -> Iterator[_Arrangement]:

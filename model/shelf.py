@@ -18,7 +18,7 @@ from torch import nn
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import InputError, WeightsError
-from heliograph.model.origins import Origins
+from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.parts import Modality
 from heliograph.model.plan import Placement, Plan
 from heliograph.model.quiet import quiet
@@ -82,6 +82,25 @@ class Shelf:
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
             ) from error
+
+    def stored(self) -> int:
+        """Bytes of the weights of the core's parts, wherever they lie; nothing of them is read.
+
+        Raises:
+            WeightsError: the source of a part is missing.
+        """
+        assert self.directory is not None
+        parts: dict[str, Kind] = {LANGUAGE: "language"}
+        parts |= {f"encoders/{name}": "encoder" for name in self.encoders}
+        parts |= {f"decoders/{modality}": "decoder" for modality in self.decoders}
+        return sum(
+            file.stat().st_size
+            for part, kind in parts.items()
+            for file in self.origins.place(self.directory, part, kind, hashed=False).rglob(
+                "*.safetensors"
+            )
+            if file.is_file()
+        )
 
     def encoder_for(self, modality: Modality, device: torch.device) -> Encoder:
         """The encoder that reads a modality.

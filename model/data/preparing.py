@@ -37,7 +37,8 @@ from heliograph.model.data.store import ShardWriter, writing
 from heliograph.model.encoders import perceived
 from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import DataError, MediaError
-from heliograph.model.machine import device_here
+from heliograph.model.headers import headers
+from heliograph.model.machine import check_room, device_here
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
 from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
@@ -113,6 +114,7 @@ def prepare(
         DataError: a data set can't be read, a shard is damaged, or another process writes here.
         InputError: there is no such device here.
         StoreError: the folder can't be written.
+        TooLittleMemory: this machine has too little for an encoder or a text encoder.
         WeightsError: the core's files are missing or damaged.
     """
     with writing(folder):
@@ -237,6 +239,10 @@ class _Preparing:
             for other in {*self._shelf.loaded_encoders} - self._used:
                 del self._shelf.loaded_encoders[other]
             gc.collect()
+            origins, part = self._shelf.origins, f"encoders/{name}"
+            folder = origins.place(self._core, part, "encoder", hashed=False)
+            numbers = sum(header.count for header in headers(folder).values())
+            check_room(f"The encoder in {folder}", numbers * self._shelf.dtype.itemsize)
         return self._shelf.encoder(name, self._device)
 
     def _take_caption(

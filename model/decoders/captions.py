@@ -16,6 +16,7 @@ from torch import nn
 from heliograph.model.decoders.adapter import DENOISERS, DiffusionDecoder
 from heliograph.model.decoders.files import load, read_settings
 from heliograph.model.decoders.outline import outline
+from heliograph.model.machine import check_room
 
 DECODING = (*DENOISERS, "vae", "vocoder", "motion_adapter")
 """Networks of a pipeline that a caption's condition doesn't depend on."""
@@ -36,6 +37,7 @@ def caption_encoder(directory: Path, dtype: torch.dtype = torch.float32) -> Diff
     One that has a base has the text encoders of its base.
 
     Raises:
+        TooLittleMemory: there is too little for the text encoders.
         WeightsError: as ``outline_decoder`` does.
     """
     _, settings = read_settings(directory)
@@ -43,6 +45,13 @@ def caption_encoder(directory: Path, dtype: torch.dtype = torch.float32) -> Diff
         return caption_encoder(directory.parent / settings.base, dtype)
     parts = outline(directory).pipeline.components
     given = {n: parts[n] for n in DECODING if isinstance(parts.get(n), nn.Module)}
+    numbers = sum(
+        parameter.numel()
+        for name, part in parts.items()
+        if isinstance(part, nn.Module) and name not in given
+        for parameter in part.parameters()
+    )
+    check_room(f"The text encoder of the decoder in {directory}", numbers * dtype.itemsize)
     pipeline, settings = load(directory, dtype, given)
     for name, network in given.items():
         setattr(pipeline, name, _Outlined(network.config, dtype))

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.agent import loading
 from heliograph.agent.cli import main
 from heliograph.agent.loading import load_core, plan_here
 from heliograph.agent.settings import Settings
 from heliograph.model import machine
+from heliograph.model.decoders.captions import caption_encoder
 from heliograph.model.errors import TooLittleMemory
-from heliograph.model.plan import GB, Memory
+from heliograph.model.needs import needs
+from heliograph.model.plan import GB, Memory, plan
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
@@ -90,6 +93,47 @@ def test_auto_loads_by_the_plan_of_this_machine(
     monkeypatch.setattr(machine, "memory_here", lambda limit: Memory(GB // 2))
     with pytest.raises(TooLittleMemory):
         load_core(settings)
+
+
+def test_without_auto_too_little_memory_is_found_before_loading(
+    tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.of(weights=tiny_core_dir, home=tmp_path)
+    monkeypatch.setattr(machine, "cpu_memory", lambda: GB // 2)
+    load_core(settings)  # small weights aren't looked into
+    monkeypatch.setattr(loading, "LARGE", 1)
+    with pytest.raises(TooLittleMemory, match=r"1\.0 GB of memory.* in float32; `--device auto`"):
+        load_core(settings)
+    peak = plan(needs(tiny_core_dir), Memory(2 * GB)).cpu_peak
+    monkeypatch.setattr(machine, "cpu_memory", lambda: peak - 1)
+    with pytest.raises(TooLittleMemory):
+        load_core(settings)
+    load_core(settings.model_copy(update={"dtype": "bfloat16"}))
+    monkeypatch.setattr(machine, "cpu_memory", lambda: peak)
+    load_core(settings)
+
+
+def test_preparing_data_finds_too_little_memory_before_loading(
+    tiny_core_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "cpu_memory", lambda: 1000)
+    with pytest.raises(TooLittleMemory, match=r"text encoder of the decoder in .*image takes"):
+        caption_encoder(tiny_core_dir / "decoders" / "image")
+
+
+def test_a_container_has_what_its_limit_leaves_and_what_it_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    for name, said in {
+        "memory.max": "9000000\n",
+        "memory.current": "8000000\n",
+        "memory.stat": "anon 5000000\nactive_file 1000000\ninactive_file 2000000\n",
+    }.items():
+        (tmp_path / name).write_text(said)
+    assert machine.cpu_memory() == 4_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine.cpu_memory() > 4_000_000
 
 
 def test_this_machines_memory_is_what_is_free() -> None:
