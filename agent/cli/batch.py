@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heliograph.agent.cli.chat import Device
 from heliograph.model.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def batch(
     weights: Annotated[
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
+    device: Device = "cpu",
 ) -> None:
     """Answer a file of cases; run again, it goes on where it stopped.
 
@@ -49,7 +51,7 @@ def batch(
     from heliograph.agent.batch import answer_cases, key, read_cases
     from heliograph.agent.settings import Settings
 
-    settings = Settings.of(weights=weights)
+    settings = Settings.of(weights=weights, device=device)
     wanted = read_cases(cases)
     done = _done(out / RESULTS, retry_errors)
     left = [case for case in wanted if key(case.id) not in done]

@@ -31,7 +31,9 @@ Steps = Annotated[
 Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
 ]
-Device = Annotated[str, typer.Option(help="Where to compute, such as cuda.")]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
 Captions = Annotated[
     bool,
@@ -138,18 +140,16 @@ def weights_folder(preset: str | None, weights: Path | None) -> Path:
 
 
 def load(folder: Path, device: str) -> AnyToAny:
-    """The core, all of it on the device.
+    """The core, whose encoders and decoders are loaded when a row needs them.
 
     Raises:
+        TooLittleMemory: this machine has too little for it.
         WeightsError: a file is missing or damaged.
     """
-    from heliograph.model.core import AnyToAny
+    from heliograph.agent.loading import whole_core
+    from heliograph.agent.settings import Settings
 
-    core = AnyToAny.from_pretrained(folder, device=device)
-    if device != "cpu":
-        for modality in core.makes:
-            core.decoder(modality).pipeline.to(device)
-    return core
+    return whole_core(Settings.of(weights=folder, device=device))
 
 
 @contextmanager

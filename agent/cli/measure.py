@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.eval import AsJson, Device, bar
+from heliograph.agent.cli.eval import AsJson, bar
 
 if TYPE_CHECKING:
     from heliograph.model.evaluation.standard.items import Case, Found
@@ -36,7 +36,7 @@ def measure_media(
     features: Features = None,
     classifier: Classifier = None,
     clip: ClipModel = None,
-    device: Device = "cpu",
+    device: Annotated[str, typer.Option(help="Where to compute, such as cuda.")] = "cpu",
     as_json: AsJson = False,
 ) -> None:
     """Media that are there already, whoever made them: FID or FAD, IS, CLIPSIM, MCD."""

@@ -162,7 +162,8 @@ def _generation(app: typer.Typer, set_name: str, text: str) -> None:
             guidance=guidance,
             path="caption" if captions else "signal",
         )
-        networks = Networks.load(features, classifier, clip, device)
+        where = "cpu" if device == "auto" else device  # the plan leaves a GPU no room for them
+        networks = Networks.load(features, classifier, clip, where)
         folder = weights_folder(preset, weights)
         _run(set_name, settings, out, folder, device, as_json, networks=networks)
 
@@ -222,6 +223,8 @@ def _run(
 
     selection = select(chosen, settings)
     known = fingerprint(folder)
+    if device == "auto":  # answers in other precisions are others
+        known += "-auto"
     with bar(quiet=not sys.stderr.isatty()) as tell:
         scoring = Scoring(settings.place, out, networks, verdict, judge or "", tell)
         outcome = run.evaluate(

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heliograph.model import media
 from heliograph.model.conditions import Condition
@@ -94,9 +94,11 @@ def encode(core: AnyToAny, questions: Sequence[Message]) -> dict[str, Tensor]:
     known: dict[str, Tensor] = {}
     for modality, files in found.items():
         encoder = core.encoder(modality)
+        assert isinstance(encoder, nn.Module)
         prepared = stack([encoder.prepare(media.read(file)) for file in files.values()])
-        rows = perceived(encoder, modality, prepared.to(core.device))  # (n, We) each
-        known |= {name: row.cpu() for name, row in zip(files, rows, strict=True)}
+        prepared = prepared.to(next(encoder.parameters()))
+        rows = perceived(encoder, modality, prepared)  # (n, We) each
+        known |= {name: row.float().cpu() for name, row in zip(files, rows, strict=True)}
     return known
 
 

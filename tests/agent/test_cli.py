@@ -233,6 +233,21 @@ def test_batch_answers_in_order(run: CommandLine, tmp_path: Path, dog: Path) -> 
     assert {"thread", "text", "parts", "tool_calls", "timing"} < set(c)
 
 
+def test_batch_computes_where_it_is_told(
+    run: CommandLine, core: ScriptedCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Settings] = []
+
+    def load(settings: Settings) -> ScriptedCore:
+        told.append(settings)
+        return core
+
+    monkeypatch.setattr(loading, "load_core", load)
+    asked = ("batch", cases(tmp_path, {"id": 1, "text": "hello"}), "--out", "o")
+    assert run(*asked, "--device", "auto")[0] == 0
+    assert [settings.device for settings in told] == ["auto"]
+
+
 def test_batch_is_the_same_as_asking(run: CommandLine, tmp_path: Path) -> None:
     path = cases(tmp_path, *({"id": i, "text": f"draw {i}"} for i in range(3)))
     run("batch", path, "--out", "out", "--seed", "5")

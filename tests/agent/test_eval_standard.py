@@ -9,11 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from huggingface_hub import constants
 
-from heliograph.agent import chat_models
+from heliograph.agent import Settings, chat_models, loading
 from heliograph.agent.cli import main, standard
+from heliograph.model import machine
+from heliograph.model.core import AnyToAny
 from heliograph.model.media import Image, save, write
+from heliograph.model.needs import needs
+from heliograph.model.plan import GB, Memory, plan
 
 CommandLine = Callable[..., tuple[int, str, str]]
 
@@ -119,6 +124,36 @@ def test_weights_may_be_an_id_of_the_hub(
     assert found["weights"]["path"] == str(snapshot)
     code, _, err = run("eval", "llava-bench", *asked, "--weights", "owner/other")
     assert code == 4 and "no model of that id in the cache" in err and err.count("\n") == 1
+
+
+def test_auto_evaluates_by_a_plan_and_loads_no_decoder_that_is_not_needed(
+    run: CommandLine,
+    bench: Path,
+    tiny_core_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded: list[AnyToAny] = []
+    whole = loading.whole_core
+
+    def kept(settings: Settings) -> AnyToAny:
+        loaded.append(whole(settings))
+        return loaded[-1]
+
+    monkeypatch.setattr(loading, "whole_core", kept)
+    monkeypatch.setattr(machine, "memory_here", lambda limit: Memory(peak))
+    peak = plan(needs(tiny_core_dir), Memory(2 * GB)).cpu_peak - 1  # too little for float32
+    asked = ["--data", bench, "--out", tmp_path / "out", "--weights", tiny_core_dir]
+    asked += ["--longest", 8, "--device", "auto"]
+    code, _, err = run("eval", "llava-bench", *asked)
+    assert code == 0, err
+    (core,) = loaded
+    assert core.shelf.plan is not None and core.shelf.loaded_decoders == {}
+    (encoder,) = core.shelf.loaded_encoders.values()
+    assert isinstance(encoder, torch.nn.Module)
+    assert next(encoder.parameters()).dtype == torch.bfloat16
+    monkeypatch.setattr(machine, "memory_here", lambda limit: Memory(GB // 2))
+    assert run("eval", "llava-bench", *asked, "--out", tmp_path / "other")[0] == 10
 
 
 def test_media_of_anyone_are_measured(run: CommandLine, tmp_path: Path) -> None:
