@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.chat import Device, Llm
+from heliograph.agent.cli.chat import Device, GpuMemory, Llm, check_auto
 from heliograph.model.errors import InputError, ToolFailed
 
 
@@ -32,6 +32,7 @@ def ask(
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     device: Device = "cpu",
+    gpu_memory: GpuMemory = None,
     llm: Llm = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object on standard output.")
@@ -47,7 +48,8 @@ def ask(
             text = sys.stdin.buffer.read().decode()
         except UnicodeDecodeError as error:
             raise InputError("The text on standard input is not UTF-8.") from error
-    settings = Settings.of(weights=weights, device=device, llm=llm)
+    check_auto(device, gpu_memory)
+    settings = Settings.of(weights=weights, device=device, gpu_memory=gpu_memory, llm=llm)
     assistant = Assistant(settings)
     given = {"seed": seed, "steps": steps}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from heliograph.agent.cli.chat import Device
+from heliograph.agent.cli.chat import Device, GpuMemory, check_auto
 from heliograph.model.errors import InputError, StoreError
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ def batch(
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     device: Device = "cpu",
+    gpu_memory: GpuMemory = None,
 ) -> None:
     """Answer a file of cases; run again, it goes on where it stopped.
 
@@ -51,7 +52,8 @@ def batch(
     from heliograph.agent.batch import answer_cases, key, read_cases
     from heliograph.agent.settings import Settings
 
-    settings = Settings.of(weights=weights, device=device)
+    check_auto(device, gpu_memory)
+    settings = Settings.of(weights=weights, device=device, gpu_memory=gpu_memory)
     wanted = read_cases(cases)
     done = _done(out / RESULTS, retry_errors)
     left = [case for case in wanted if key(case.id) not in done]

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 Device = Annotated[
     str, typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`.")
 ]
+GpuMemory = Annotated[
+    float | None,
+    typer.Option(
+        help="GB of each GPU that --device auto may fill. (default: what is free)",
+        show_default=False,
+    ),
+]
 Llm = Annotated[
     str | None,
     typer.Option(
@@ -49,6 +56,7 @@ def chat(
         Path | None, typer.Option(help="Directory of a core. (default: the bundled one)")
     ] = None,
     device: Device = "cpu",
+    gpu_memory: GpuMemory = None,
     llm: Llm = None,
     compiled: Annotated[
         bool,
@@ -65,8 +73,12 @@ def chat(
     from heliograph.agent.assistant import Assistant
     from heliograph.agent.settings import Settings
 
+    check_auto(device, gpu_memory)
     console = Console()
-    assistant = Assistant(Settings.of(weights=weights, device=device, llm=llm, compiled=compiled))
+    settings = Settings.of(
+        weights=weights, device=device, gpu_memory=gpu_memory, llm=llm, compiled=compiled
+    )
+    assistant = Assistant(settings)
     talk = Chat(assistant, console, thread or _new_name())
     console.print(f"Conversation {talk.thread}; /help tells what can be typed.", style="dim")
     for line in _lines(assistant.settings.home / "chat_history", console):
@@ -179,6 +191,16 @@ class Chat:
             ]
             style = "bold" if entry.role == "user" else ""
             self.console.print(" ".join(words), style=style, markup=False, highlight=False)
+
+
+def check_auto(device: str, gpu_memory: float | None) -> None:
+    """Check that what a GPU may give is said to a plan.
+
+    Raises:
+        InputError: there is none that would heed it.
+    """
+    if gpu_memory is not None and device != "auto":
+        raise InputError("--gpu-memory is for --device auto, which plans what goes to a GPU.")
 
 
 def _new_name() -> str:

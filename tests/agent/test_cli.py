@@ -233,7 +233,7 @@ def test_batch_answers_in_order(run: CommandLine, tmp_path: Path, dog: Path) -> 
     assert {"thread", "text", "parts", "tool_calls", "timing"} < set(c)
 
 
-def test_batch_computes_where_it_is_told(
+def test_commands_compute_where_they_are_told(
     run: CommandLine, core: ScriptedCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[Settings] = []
@@ -243,9 +243,15 @@ def test_batch_computes_where_it_is_told(
         return core
 
     monkeypatch.setattr(loading, "load_core", load)
-    asked = ("batch", cases(tmp_path, {"id": 1, "text": "hello"}), "--out", "o")
-    assert run(*asked, "--device", "auto")[0] == 0
-    assert [settings.device for settings in told] == ["auto"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("hello\n"))
+    batch = ("batch", cases(tmp_path, {"id": 1, "text": "hello"}), "--out", "o")
+    for asked in (batch, ("ask", "hello"), ("chat",)):
+        code, _, err = run(*asked, "--gpu-memory", "6")
+        assert code == 2 and "--gpu-memory is for --device auto" in err
+        assert run(*asked, "--device", "auto", "--gpu-memory", "6")[0] == 0
+        assert (told[-1].device, told[-1].gpu_memory) == ("auto", 6)
+    assert len(told) == 3
+    assert run("ask", "hello", "--device", "auto", "--gpu-memory", "0")[0] == 2
 
 
 def test_batch_is_the_same_as_asking(run: CommandLine, tmp_path: Path) -> None:
