@@ -1,7 +1,8 @@
-"""Draws the loss of every training of a work directory: ``curves.svg`` beside this file.
+"""Draws the loss of every training of a work directory: ``curves.svg`` beside this file, or a file
+of another name.
 
 pip install -e '.[docs]'
-python docs/diagrams/curves.py ~/.cache/heliograph/train
+python docs/diagrams/curves.py ~/.cache/heliograph/train [NAME.svg]
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ RUNS = {
     "encode": "stage 1",
     "decode": "stage 2",
     "instruct": "stage 3",
+    "instruct-brief": "stage 3, brief requests",
+    "steady": "encoder: blur, light, noise",
+    "instruct-steady": "stage 3 on both",
+    "instruct-decline": "stage 3, more refusals",
+    "instruct-lengths": "stage 3, of every length",
+    "signals": "pictures' output projection",
+    "details": "pictures and films: details",
 }
+COLUMNS = 4
 SMOOTHING = 0.9
 """Decay of the running mean that the line shows; the dots are the losses as logged."""
 
@@ -52,12 +61,16 @@ def smooth(values: list[float]) -> list[float]:
 def main() -> None:
     """Draw."""
     work = Path(sys.argv[1])
+    out = Path(__file__).with_name(sys.argv[2] if len(sys.argv) > 2 else "curves.svg")
+    runs = {run: title for run, title in RUNS.items() if (work / run / "log.csv").exists()}
+    rows = -(-len(runs) // COLUMNS)
     # A fixed salt and no date: the same logs give the same file.
     mpl.rcParams.update({"svg.hashsalt": "heliograph", "font.size": 8, "svg.fonttype": "none"})
-    figure, axes = plt.subplots(4, 4, figsize=(11, 8.4), layout="constrained")
-    for axis in axes.flat[len(RUNS) :]:
+    size = (11, 2.1 * rows)
+    figure, axes = plt.subplots(rows, COLUMNS, figsize=size, layout="constrained", squeeze=False)
+    for axis in axes.flat[len(runs) :]:
         axis.set_axis_off()
-    for axis, (run, title) in zip(axes.flat, RUNS.items(), strict=False):
+    for axis, (run, title) in zip(axes.flat, runs.items(), strict=False):
         steps, values = losses(work / run / "log.csv")
         axis.plot(steps, values, ".", markersize=1, color="#b8b8b8", rasterized=True)
         axis.plot(steps, smooth(values), color="#c2571a", linewidth=1.2)
@@ -66,7 +79,7 @@ def main() -> None:
         axis.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("steps")
     figure.supylabel("loss")
-    figure.savefig(Path(__file__).with_suffix(".svg"), metadata={"Date": None}, dpi=150)
+    figure.savefig(out, metadata={"Date": None}, dpi=150)
 
 
 if __name__ == "__main__":
