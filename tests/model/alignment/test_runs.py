@@ -503,7 +503,8 @@ def test_no_more_is_free_than_a_container_may_have(
 ) -> None:
     monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text("9000000\n")
-    (tmp_path / "memory.current").write_text("8980000\n")
+    (tmp_path / "memory.current").write_text("8988000\n")
+    (tmp_path / "memory.stat").write_text("active_file 3000\ninactive_file 5000\n")
     assert memory.free(torch.device("cpu")) == 20_000
     with pytest.raises(TrainingError, match="0.0 GB are free on cpu"):
         train(world.settings("encode", tmp_path / "run"), device="cpu", quiet=True)
