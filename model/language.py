@@ -31,7 +31,13 @@ from heliograph.model.dialects import (
 )
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Modality
-from heliograph.model.pretrained import Quantised, read_generation, read_model, read_tokenizer
+from heliograph.model.pretrained import (
+    Quantised,
+    linear_layers,
+    read_generation,
+    read_model,
+    read_tokenizer,
+)
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE, restore_rows, write_rows
 from heliograph.model.scaffold import scaffold
@@ -275,11 +281,7 @@ class LanguageModel(nn.Module):
         from peft import LoraConfig, get_peft_model
         from transformers.pytorch_utils import Conv1D
 
-        layers = {
-            name.rpartition(".")[2]: module
-            for name, module in self.model.named_modules()
-            if isinstance(module, (nn.Linear, Conv1D)) and module is not self._head
-        }
+        layers = {n.rpartition(".")[2]: m for n, m in linear_layers(self.model).items()}
         targets = targets or lora_targets(str(self.model.config.model_type), layers)
         config = LoraConfig(
             task_type="CAUSAL_LM",

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from heliograph.model.activations import alive
-from heliograph.model.checkpoint import LOCAL
 from heliograph.model.decoders.adapter import DiffusionDecoder
 from heliograph.model.decoders.files import read_settings
 from heliograph.model.decoders.outline import outline
@@ -27,10 +25,9 @@ from heliograph.model.media import Clip, Film, Image, Sound
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
-from heliograph.model.pretrained import layers_of
+from heliograph.model.pretrained import layers_of, linear_layers, meta_model
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE
-from heliograph.model.senses import text_config
 from heliograph.model.shelf import Shelf
 from heliograph.model.sources import check_safe, core_folder
 
@@ -82,22 +79,18 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
 
 def language_need(model: PreTrainedModel) -> Need:
     """What a causal LM on the meta device needs."""
-    from transformers.pytorch_utils import Conv1D
-
     config: Any = model.config.get_text_config()
     heads = config.num_attention_heads
     width = config.hidden_size
     head_width = getattr(config, "head_dim", None) or width // heads
     kept = getattr(config, "num_key_value_heads", None) or heads
     inner = getattr(config, "intermediate_size", None) or 4 * width
-    head = model.get_output_embeddings()
-    linear = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D) and m is not head]
     _, layers = layers_of(model)
     return Need(
         LANGUAGE,
         "language",
         _count(model),
-        linear=sum(module.weight.numel() for module in linear),
+        linear=sum(m.get_parameter("weight").numel() for m in linear_layers(model).values()),
         cache=2 * config.num_hidden_layers * kept * head_width,
         layer=6 * width + 3 * inner,
         positions=int(config.max_position_embeddings),
@@ -153,14 +146,10 @@ def decoder_need(modality: Modality, decoder: DiffusionDecoder, name: str) -> Ne
 
 
 def _language_in(folder: Path, own: Path) -> Need:
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     check_safe(folder)
     try:
-        with quiet(), torch.device("meta"):
-            config = AutoConfig.from_pretrained(folder, **LOCAL)
-            config = text_config(config, folder)
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        with quiet():
+            model = meta_model(folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
         what = " ".join(str(error).split())[:200]
         raise WeightsError(

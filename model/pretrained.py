@@ -112,6 +112,34 @@ def read_model(
     return cast("PreTrainedModel", model)
 
 
+def meta_model(directory: Path) -> PreTrainedModel:
+    """The causal LM in a folder of transformers on the meta device; its weights aren't looked for.
+
+    Raises:
+        WeightsError: it sees or hears, and it isn't known how to read it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = text_config(AutoConfig.from_pretrained(directory, **LOCAL), directory)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return cast("PreTrainedModel", model)
+
+
+def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:
+    """The linear layers of a causal LM but for its head, by name."""
+    from torch import nn
+    from transformers.pytorch_utils import Conv1D
+
+    head = model.get_output_embeddings()
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    }
+
+
 def layers_of(model: PreTrainedModel) -> tuple[str, nn.ModuleList]:
     """The layers of a causal LM, and what they are called in it.
 
@@ -131,13 +159,7 @@ def _device_map(
     directory: Path, device: str | torch.device, spread: Sequence[str]
 ) -> dict[str, str | torch.device]:
     """Where each module goes: the layers as told, what is around them to the one device."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    with torch.device("meta"):
-        config = AutoConfig.from_pretrained(directory, **LOCAL)
-        config = text_config(config, directory)
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    model = meta_model(directory)
     path, _ = layers_of(model)
     around = {path[:i] for i, letter in enumerate(path) if letter == "."} | {"", path}
     beside = (n for n, _ in model.named_modules() if n and n.rpartition(".")[0] in around)

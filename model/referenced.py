@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from heliograph.model.checkpoint import LOCAL, read_tensors
+from heliograph.model.checkpoint import read_tensors
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import check_shapes, headers, read
-from heliograph.model.pretrained import read_model
+from heliograph.model.pretrained import meta_model, read_model
 from heliograph.model.quiet import quiet
-from heliograph.model.senses import language_headers, text_config
+from heliograph.model.senses import language_headers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -37,15 +37,12 @@ def outline_language(folder: Path) -> PreTrainedModel:
     Raises:
         WeightsError: a file is missing, damaged, pickled or doesn't fit.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+    from transformers import GenerationConfig
 
     headers(folder)
     try:
         with quiet():
-            config = AutoConfig.from_pretrained(folder, **LOCAL)
-            config = text_config(config, folder)
-            with torch.device("meta"):
-                model: Any = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model: Any = meta_model(folder)
             if (folder / "generation_config.json").is_file():
                 model.generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:

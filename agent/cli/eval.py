@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heliograph.agent.cli.chat import Device
+
 if TYPE_CHECKING:
     from heliograph.model.core import AnyToAny
     from heliograph.model.evaluation.run import Told
@@ -30,9 +32,6 @@ Steps = Annotated[
 ]
 Guidance = Annotated[
     float | None, typer.Option(help="Guidance scale, instead of the decoders' own.")
-]
-Device = Annotated[
-    str, typer.Option(help="cpu, cuda, or auto: where there is room, see `heliograph plan`.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print results.json on standard output.")]
 Captions = Annotated[

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heliograph.agent.cli.chat import Device
 from heliograph.agent.cli.eval import (
     AsJson,
     Captions,
-    Device,
     Guidance,
     Preset,
     Steps,

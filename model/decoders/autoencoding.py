@@ -32,9 +32,9 @@ def rebuilt(pipeline: Any, originals: Sequence[Clip]) -> list[Clip]:
     for clip in originals:
         match clip:
             case Image():
-                made.append(Image(_bytes(there_and_back(_values(clip.pixels[None])))[0]))
+                made.append(Image(_bytes(there_and_back(pixels(clip.pixels[None])))[0]))
             case Film():
-                made.append(Film(_bytes(there_and_back(_values(clip.frames))), clip.fps))
+                made.append(Film(_bytes(there_and_back(pixels(clip.frames))), clip.fps))
             case Sound():
                 if not isinstance(pipeline, SpectrogramPipeline):
                     raise InputError(
@@ -47,8 +47,9 @@ def rebuilt(pipeline: Any, originals: Sequence[Clip]) -> list[Clip]:
     return made
 
 
-def _values(frames: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
-    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float() / 127.5 - 1  # (T, 3, H, W)
+def pixels(frames: np.ndarray[Any, np.dtype[np.uint8]]) -> Tensor:
+    """(…, H, W, 3) bytes as an autoencoder takes them: (…, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(np.array(frames)).movedim(-1, -3).float() / 127.5 - 1
 
 
 def _bytes(values: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -185,12 +185,7 @@ def _fit_both(
         decoders.Share(bank(work, "scenes"), 0.35, size),
         decoders.Share(bank(work, "big"), 0.15, size),
     ]
-    pictures = decoders.diffusion_loss(unet, words, None)
-    films = decoders.diffusion_loss(moving, words, None)
-
-    def loss(batch: decoders.Latents, generator: torch.Generator) -> Losses:
-        return (films if batch.latents.dim() == 5 else pictures)(batch, generator)
-
+    loss = decoders.either_loss(unet, moving, words)
     return _fit(run, title, modules, banks, loss, work, schedule, seconds)
 
 
@@ -204,9 +199,9 @@ def train_details(
     """The last blocks of both, on what the picture decoder draws wrongly."""
     moving = details.moving(pictures, films)
     details.choose(moving)
-    run = work / "details"
+    run, pipeline = work / "details", pictures.pipeline
     return fit({"unet": moving}, details.batches(run, pictures, BATCH, SEED),
-               details.details_loss(pictures, moving), schedule, run,
+               decoders.either_loss(pipeline.unet, moving, pipeline.text_encoder), schedule, run,
                title="both decoders: details", seconds=seconds)  # fmt: skip
 
 

@@ -222,6 +222,18 @@ def diffusion_loss(
     return loss
 
 
+def either_loss(
+    unet: UNet2DConditionModel, moving: UNetMotionModel, encoder: CLIPTextModel
+) -> Callable[[Latents, torch.Generator], Losses]:
+    """``diffusion_loss``, not weighed, of a batch of pictures or of films, whichever it is."""
+    pictures, films = (diffusion_loss(denoiser, encoder, None) for denoiser in (unet, moving))
+
+    def loss(batch: Latents, generator: torch.Generator) -> Losses:
+        return (films if batch.latents.dim() == 5 else pictures)(batch, generator)
+
+    return loss
+
+
 def picture_decoder(
     vae: AutoencoderKL, words: CLIPTextModel, denoiser: UNet2DConditionModel
 ) -> DiffusionDecoder:

@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-import torch
 from diffusers import UNetMotionModel
 from rich.progress import track
 from torch import nn
 
 from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.decoders.autoencoding import pixels
 from heliograph.model.media import Image
 from heliograph.model.primer import pictures
 from heliograph.model.primer.referees import read_picture
@@ -28,7 +28,7 @@ from heliograph.model.primer.vocabulary import load
 from heliograph.model.training import decoders, latents
 from heliograph.model.training.decoders import Latents, Share
 from heliograph.model.training.latents import Bank, Examples
-from heliograph.model.training.loop import Losses, rng
+from heliograph.model.training.loop import rng
 
 TRAINED = ("up_blocks.1.", "up_blocks.2.", "conv_norm_out.", "conv_out.")
 """How the names of the denoiser's parameters begin that train: 1.3 of 7.1 M."""
@@ -82,20 +82,6 @@ def batches(
     return decoders.batches(shares, seed)
 
 
-def details_loss(
-    pictures: DiffusionDecoder, moving: UNetMotionModel
-) -> Callable[[Latents, torch.Generator], Losses]:
-    """That of the decoders, of pictures by the one denoiser and of films by the other."""
-    words = pictures.pipeline.text_encoder
-    drawn = decoders.diffusion_loss(pictures.pipeline.unet, words, None)
-    filmed = decoders.diffusion_loss(moving, words, None)
-
-    def loss(batch: Latents, generator: torch.Generator) -> Losses:
-        return (filmed if batch.latents.dim() == 5 else drawn)(batch, generator)
-
-    return loss
-
-
 def failing(drawer: DiffusionDecoder, seed: int) -> Callable[[], Examples]:
     """Pictures of one kind of object, of each kind as many as it fails often."""
 
@@ -107,7 +93,7 @@ def failing(drawer: DiffusionDecoder, seed: int) -> Callable[[], Examples]:
             assert isinstance(scene, One | Several)
             if chance.random() * (1 + ALWAYS) < known[_kind(scene)] + ALWAYS:
                 picture = pictures.draw(scene, chance.getrandbits(32))
-                yield latents.pixels(picture), caption(scene)
+                yield pixels(picture), caption(scene)
 
     return examples
 

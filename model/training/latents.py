@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from diffusers import AutoencoderKL
-from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from heliograph.model.decoders.autoencoding import pixels
 from heliograph.model.decoders.spectrogram import log_mel
 from heliograph.model.primer import films, pictures, sounds
 from heliograph.model.primer.scenes import (
@@ -169,8 +169,3 @@ def heard(seed: int) -> Callable[[], Examples]:
             yield log_mel(samples.unsqueeze(0))[0], caption(scene)
 
     return examples
-
-
-def pixels(values: NDArray[np.uint8]) -> Tensor:
-    """(…, H, W, 3) bytes as an autoencoder takes them: (…, 3, H, W) in [-1, 1]."""
-    return torch.from_numpy(np.array(values)).movedim(-1, -3).float() / 127.5 - 1
