@@ -104,6 +104,43 @@ def test_meteor_and_the_sentence_for_spider() -> None:
     assert "http://nlp.stanford.edu" in found.missing["SPIDEr"]
 
 
+@needs_java
+def test_meteor_by_hand() -> None:
+    """(1 - penalty) * F of exact matches and a stem (Denkowski & Lavie 2014, section 2), with
+    the parameters that the program prints for English.
+
+    A word of content counts 3/4 and a function word 1/4; a stem is 0.6 of an exact match.
+    F = PR / (0.85 P + 0.15 R). Of m matches in c runs the penalty is 0.6 * (c / m)^0.2, and 0
+    where both captions match whole in one run.
+
+    turned: P = R = 1, three matches in two runs.
+    less: P = (2 * 3/4) / (2 * 3/4 + 3 * 1/4) = 2/3, R = 1, F = 40/43; two runs of one match.
+    more: P = R = (2 * 3/4) / (3 * 3/4 + 1/4) = 3/5; two matches in one run.
+    stem: P = R = (1 + 0.6) / 2, whole.
+    """
+    said = {
+        "turned": ["zebra tractor violin"],
+        "less": ["the zebra in the violin"],
+        "more": ["the zebra plays violin"],
+        "stem": ["zebra plays"],
+    }
+    people = {
+        "turned": ["violin zebra tractor"],
+        "less": ["zebra violin"],
+        "more": ["a zebra plays tractor"],
+        "stem": ["zebra played"],
+    }
+    _, scores = texts.meteor(said, people)
+    assert scores == pytest.approx(
+        {
+            "turned": 100 * (1 - 0.6 * (2 / 3) ** 0.2),
+            "less": 100 * (1 - 0.6) * 40 / 43,
+            "more": 100 * (1 - 0.6 * (1 / 2) ** 0.2) * 0.6,
+            "stem": 80.0,
+        }
+    )
+
+
 def test_without_java_the_other_metrics_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts.shutil, "which", lambda name: None)
     cases = [case("1", "A red dog, left.", "a red dog left"), case("2", "it's", "It's a bell")]
