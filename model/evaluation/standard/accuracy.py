@@ -45,8 +45,7 @@ def normalised(answer: str) -> str:
     in contractions, and no punctuation: a mark becomes a space, or nothing where a space is
     beside one of its kind or the answer has a comma between digits.
     """
-    text = answer.replace("\n", " ").replace("\t", " ").strip()
-    made = text
+    made = text = _trimmed(answer)
     thousands = re.search(r"\d,\d", text) is not None
     for mark in _PUNCTUATION:
         alone = f"{mark} " in text or f" {mark}" in text
@@ -60,20 +59,33 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """How many people said so, three for all: ``min(n / 3, 1)``, averaged over leaving each
     of the people out (Antol et al. 2015, arXiv 1505.00468, section 4).
 
-    Both sides are always normalised. The published script leaves people's articles and number
-    words as they are, which counts "none" as wrong where they all said "none".
+    As in VQA's own script (https://github.com/GT-Vision-Lab/VQA at a013f00, vqaEval.py), both
+    sides are normalised only where people's answers differ: what they all gave may be words that
+    stand in the picture (issue 14 there), and has to be said as they wrote it.
     """
-    said = normalised(answer)
-    same = [normalised(person) == said for person in people]
+    said, given = _trimmed(answer), [_trimmed(person) for person in people]
+    if len(set(given)) > 1:
+        said, given = normalised(said), [normalised(person) for person in given]
+    same = [person == said for person in given]
     total = sum(same)
     scores = [min((total - own) / 3, 1.0) for own in same]
     return sum(scores) / len(scores) if scores else 0.0
+
+
+def _trimmed(answer: str) -> str:
+    """As VQA's script reads any answer."""
+    return answer.replace("\n", " ").replace("\t", " ").strip()
 
 
 def vqa(cases: Sequence[Case]) -> Found:
     """VQA accuracy over all questions and by type of answer; cases of a picture cluster."""
     found = Found()
     scores = [vqa_accuracy(case.answer.text, case.item.references) for case in cases]
+    lost = sum(
+        not score and normalised(case.answer.text) in map(normalised, case.item.references)
+        for case, score in zip(cases, scores, strict=True)
+    )
+    note = f"{lost} answers are written in another way than all people's, and count as wrong"
     kinds = [case.item.facts["answer type"] for case in cases]
     for kind in [None, *sorted(set(kinds))]:
         own = [i for i in range(len(cases)) if kind in (None, kinds[i])]
@@ -81,7 +93,8 @@ def vqa(cases: Sequence[Case]) -> Found:
         low, high = interval(values, None, [cases[i].item.facts["image"] for i in own])
         name = "VQA accuracy" if kind is None else f"VQA accuracy, {kind}"
         mean = sum(values) / len(values)
-        found.figures.append(Figure(name, mean, len(own), low, high, "%"))
+        told = note if kind is None and lost else ""
+        found.figures.append(Figure(name, mean, len(own), low, high, "%", note=told))
     keys = [case.item.key for case in cases]
     found.scores["VQA accuracy"] = dict(zip(keys, scores, strict=True))
     return found

@@ -30,7 +30,7 @@ from heliograph.model.evaluation.standard.cepstral import (
 )
 from heliograph.model.evaluation.standard.fidelity import frechet, inception_score
 from heliograph.model.evaluation.standard.intervals import interval
-from heliograph.model.evaluation.standard.items import Answered, Case, Item, Place
+from heliograph.model.evaluation.standard.items import Answered, Case, Figure, Item, Place
 from heliograph.model.evaluation.standard.questions import scienceqa as read_scienceqa
 from heliograph.model.evaluation.standard.questions import vqav2 as read_vqav2
 from heliograph.model.media import Sound, resampled
@@ -114,7 +114,7 @@ def test_meteor_by_hand() -> None:
     where both captions match whole in one run.
 
     turned: P = R = 1, three matches in two runs.
-    less: P = (2 * 3/4) / (2 * 3/4 + 3 * 1/4) = 2/3, R = 1, F = 40/43; two runs of one match.
+    less: P = (2 * 3/4) / (2 * 3/4 + 3 * 1/4) = 2/3, R = 1, F = 40/43; two matches in two runs.
     more: P = R = (2 * 3/4) / (3 * 3/4 + 1/4) = 3/5; two matches in one run.
     stem: P = R = (1 + 0.6) / 2, whole.
     """
@@ -255,17 +255,43 @@ def test_vqa_accuracy_by_hand(same: int, expected: float) -> None:
     assert vqa_accuracy("A dog.", people) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    ("answer", "people", "expected"),
+    [
+        ("none", ["none"] * 10, 1),
+        ("none\n", [" none"] * 10, 1),
+        ("0", ["none"] * 10, 0),
+        ("None", ["none"] * 10, 0),
+        ("0", ["none"] * 9 + ["None"], 1),
+        ("The dog!", ["dog"] * 10, 0),
+        ("The dog!", ["dog"] * 9 + ["a dog"], 1),
+    ],
+)
+def test_answers_are_normalised_where_people_differ(
+    answer: str, people: list[str], expected: float
+) -> None:
+    assert vqa_accuracy(answer, people) == expected
+
+
 def test_vqa_by_type_of_answer(vqav2: Path) -> None:
-    said = {"1001": "Yes.", "1002": "two", "2001": "a cat"}
-    items = read_vqav2(Place(vqav2))
-    found = vqa([Case(item, Answered(item.key, said[item.key])) for item in items])
-    figures = {figure.name: figure for figure in found.figures}
+    said = {"1001": "yes", "1002": "two", "2001": "a cat"}
+
+    def figures_of(said: dict[str, str]) -> dict[str, Figure]:
+        items = read_vqav2(Place(vqav2))
+        found = vqa([Case(item, Answered(item.key, said[item.key])) for item in items])
+        return {figure.name: figure for figure in found.figures}
+
+    figures = figures_of(said)
     # "2" and "two" are the same answer; one of ten said "cat".
     assert figures["VQA accuracy, number"].value == 100
     assert figures["VQA accuracy, other"].value == pytest.approx(30)
     whole = figures["VQA accuracy"]
     assert whole.value == pytest.approx(100 * (1 + 1 + 0.3) / 3) and whole.count == 3
-    assert whole.low is not None and whole.low <= whole.value
+    assert whole.low is not None and whole.low <= whole.value and whole.note == ""
+    # All ten said "yes", which "Yes." is not.
+    whole = figures_of({**said, "1001": "Yes."})["VQA accuracy"]
+    assert whole.value == pytest.approx(100 * (1 + 0.3) / 3)
+    assert whole.note.startswith("1 answers ")
 
 
 # --- choices
