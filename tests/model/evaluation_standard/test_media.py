@@ -11,6 +11,7 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.evaluation.standard.fidelity import frechet
 from heliograph.model.evaluation.standard.making import Made, Networks, figures, media_files
 from heliograph.model.evaluation.standard.networks import ClassNetwork, ClipNetwork, FeatureNetwork
+from heliograph.model.media import load, read
 
 from .conftest import film, jpeg, picture, put, sound
 
@@ -99,7 +100,9 @@ def test_sounds_against_real_ones(tmp_path: Path, clap_dir: Path) -> None:
     real = {str(i): put(tmp_path / "real", str(i), sound(i)) for i in range(1, 4)}
     found = figures(Made("audio", made, real, paired=True), Networks.load(clap_dir, None, None))
     values = {figure.name: figure for figure in found.figures}
-    assert values["FAD"].value > 0
+    features = FeatureNetwork(clap_dir)
+    ours, theirs = (features.of(read(load(f)) for f in files.values()) for files in (made, real))
+    assert values["FAD"].value == pytest.approx(frechet(ours, theirs)) and values["FAD"].value > 0
     # Two of the three have a partner of the same name, which is the same sound.
     assert (values["MCD"].count, values["MCD"].unit) == (2, "dB")
     assert values["MCD"].value == pytest.approx(0, abs=1e-6)
