@@ -39,6 +39,7 @@ UNDERSTANDING = {
     "coco": "COCO captions of pictures: BLEU-4, METEOR, CIDEr.",
     "audiocaps": "AudioCaps captions of sounds: CIDEr, SPIDEr.",
     "msrvtt": "MSR-VTT captions of films: BLEU-4, METEOR, CIDEr.",
+    "librispeech": "LibriSpeech utterances, written down: WER.",
     "vqav2": "VQAv2 questions about pictures: VQA accuracy by type of answer.",
     "scienceqa": "ScienceQA choices: accuracy by subject, context and grade.",
 }

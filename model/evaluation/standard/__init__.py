@@ -4,6 +4,7 @@
     reading.py     finds annotation files and reads them as streams
     captions.py    readers of COCO, AudioCaps and MSR-VTT
     questions.py   readers of VQAv2, ScienceQA and LLaVA-Bench
+    speech.py      reader of LibriSpeech; the word error rate
     sets.py        the table of sets: what is asked, and what is computed
     journal.py     answers as they come, in a file that a later run goes on with
     selection.py   which cases are evaluated, and how

@@ -32,6 +32,7 @@ PACKAGES = (
     "scipy",
     "sacrebleu",
     "pycocoevalcap",
+    "jiwer",
     "torchmetrics",
 )
 

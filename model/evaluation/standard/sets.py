@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.model.errors import InputError
-from heliograph.model.evaluation.standard import accuracy, captions, judge, making, questions, texts
+from heliograph.model.evaluation.standard import (
+    accuracy,
+    captions,
+    judge,
+    making,
+    questions,
+    speech,
+    texts,
+)
 from heliograph.model.evaluation.standard.items import Case, Found, Item, Place
 from heliograph.model.evaluation.standard.judge import Judge
 from heliograph.model.evaluation.standard.making import Made, Networks, Told
@@ -129,6 +137,17 @@ SETS: dict[str, StandardSet] = {
             needs=CAPTIONS,
         ),
         StandardSet(
+            "librispeech",
+            "LibriSpeech",
+            speech.LIBRISPEECH,
+            speech.librispeech,
+            "Write down what is said.",
+            lambda cases, _: speech.word_error_rate(cases),
+            shows="audio",
+            longest=256,  # the longest utterances last 35 seconds
+            needs=("jiwer",),
+        ),
+        StandardSet(
             "vqav2",
             "VQAv2",
             questions.VQA,
@@ -190,7 +209,7 @@ SETS: dict[str, StandardSet] = {
         ),
     )
 }
-"""By name. Papers report the first six for what a core understands, and the last three for
+"""By name. Papers report the first seven for what a core understands, and the last three for
 what it makes."""
 
 

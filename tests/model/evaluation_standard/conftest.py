@@ -122,6 +122,21 @@ def msrvtt(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def librispeech(tmp_path: Path) -> Path:
+    """LibriSpeech's test-clean: two speakers, of whom one speaks two utterances."""
+    root = tmp_path / "librispeech"
+    said = {"61-70-0000": "A DOG BARKS", "61-70-0001": "IT'S THE BELL", "908-31-0000": "HE SINGS"}
+    for number, (name, text) in enumerate(said.items()):
+        speaker, chapter, _ = name.split("-")
+        folder = root / "test-clean" / speaker / chapter
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / f"{speaker}-{chapter}.trans.txt").open("a") as file:
+            file.write(f"{name} {text}\n")
+        (folder / f"{name}.flac").write_bytes(write(sound(number), "audio/flac").data)
+    return root
+
+
+@pytest.fixture
 def vqav2(tmp_path: Path) -> Path:
     """VQAv2's questions and annotations, val2014: three questions about two pictures."""
     root = tmp_path / "vqav2"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.model.errors import DataError, InputError, MissingExtra
-from heliograph.model.evaluation.standard import captions, questions, reading, selection
+from heliograph.model.evaluation.standard import captions, questions, reading, selection, speech
 from heliograph.model.evaluation.standard.items import Place
 from heliograph.model.evaluation.standard.selection import Settings, select
 from heliograph.model.evaluation.standard.sets import SETS, standard_set
@@ -62,6 +62,36 @@ def test_msrvtt_keeps_to_its_split(msrvtt: Path) -> None:
     first, second = captions.msrvtt(Place(msrvtt))
     assert (first.key, len(first.references), len(second.references)) == ("video7010", 2, 1)
     assert Place(msrvtt).medium(first.media) == msrvtt / "TestVideo" / "video7010.mp4"
+
+
+def test_librispeech_finds_each_utterance(librispeech: Path) -> None:
+    place = Place(librispeech)
+    first, second, third = speech.librispeech(place)
+    assert (first.key, first.references) == ("61-70-0000", ("A DOG BARKS",))
+    assert (second.facts["speaker"], third.facts["speaker"]) == ("61", "908")
+    folder = librispeech / "test-clean" / "61" / "70"
+    assert place.medium(second.media) == folder / "61-70-0001.flac"
+    # One chapter alone:
+    place = Place(folder / "61-70.trans.txt")
+    assert [place.medium(item.media) for item in speech.librispeech(place)] == [
+        folder / "61-70-0000.flac",
+        folder / "61-70-0001.flac",
+    ]
+    with pytest.raises(DataError, match="no dev-clean/.*www.openslr.org/12[.]$"):
+        list(speech.librispeech(Place(librispeech, split="dev-clean")))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"61-70-0000\n", "line 1, has no name"), (b"\n", "line 1, has"), (b"\xff", "not UTF-8")],
+)
+def test_a_damaged_transcript_is_one_sentence(
+    librispeech: Path, content: bytes, words: str
+) -> None:
+    path = librispeech / "test-clean" / "61" / "70" / "61-70.trans.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"61-70.trans.txt.*{words}.*[.]$"):
+        list(speech.librispeech(Place(librispeech)))
 
 
 def test_vqav2_joins_questions_and_answers(vqav2: Path) -> None:

@@ -66,6 +66,7 @@ def without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("coco", "coco", {"BLEU-4", "CIDEr"}),
         ("msrvtt", "msrvtt", {"BLEU-4", "CIDEr"}),
+        ("librispeech", "librispeech", {"WER"}),
         ("vqav2", "vqav2", {"VQA accuracy", "VQA accuracy, number"}),
         ("scienceqa", "scienceqa", {"accuracy", "accuracy, IMG"}),
     ],
@@ -285,4 +286,9 @@ def test_each_set_asks_and_scores() -> None:
     for name, chosen in SETS.items():
         assert name == chosen.name and (chosen.shows is None) != (chosen.makes is None)
         assert chosen.source.startswith("https://")
-        assert "{question}" in chosen.prompt or name in ("coco", "audiocaps", "msrvtt")
+        assert "{question}" in chosen.prompt or name in (
+            "coco",
+            "audiocaps",
+            "msrvtt",
+            "librispeech",
+        )

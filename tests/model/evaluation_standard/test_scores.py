@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph.model.evaluation.standard import texts
+from heliograph.model.evaluation.standard import speech, texts
 from heliograph.model.evaluation.standard.accuracy import (
     choice,
     normalised,
@@ -213,6 +213,31 @@ def test_spider_is_the_mean_of_spice_and_cider(
     assert asked[0] == {"image_id": "1", "test": "p q r s t", "refs": ["p q r s t"]}
     java.write_text("#!/bin/sh\necho 'no memory' >&2; exit 1\n")
     assert "no memory" in texts.captions(cases, ("SPIDEr",)).missing["SPIDEr"]
+
+
+# --- speech
+
+
+def test_word_error_rate_by_hand() -> None:
+    """Of "the cat sat on the mat" one word is another, one lacks, and one is too many: 3 of 6. Of
+    "he sings" neither word was heard: 2 of 2. "Don't stop" is right however it is written."""
+
+    def spoken(key: str, speaker: str, answer: str, reference: str) -> Case:
+        item = Item(key, references=(reference,), facts={"speaker": speaker})
+        return Case(item, Answered(key, answer))
+
+    cases = [
+        spoken("1", "a", "The, er, hat sat on mat.", "THE CAT SAT ON THE MAT"),
+        spoken("2", "b", "", "HE SINGS"),
+        spoken("3", "b", "Don’t… stop!", "DON'T STOP"),
+    ]
+    found = speech.word_error_rate(cases)
+    (figure,) = found.figures
+    assert (figure.value, figure.unit, figure.better) == (50, "%", "lower")
+    assert figure.note == "1 words substituted, 3 deleted, 1 inserted, of 10"
+    assert found.scores["WER"] == {"1": 50, "2": 100, "3": 0}
+    # Both speakers have a half of their words wrong, whoever of them is drawn.
+    assert (figure.low, figure.high) == (50, 50)
 
 
 # --- VQA
