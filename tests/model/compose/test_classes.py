@@ -26,6 +26,7 @@ from heliograph.model.decoders.recipes import RECIPES
 from heliograph.model.decoders.small import small
 from heliograph.model.decoders.testing import small_films, small_pictures, small_sounds, values
 from heliograph.model.encoders.small import SMALL
+from heliograph.model.errors import InputError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.media import Clip, Film, Image, Sound, write
 from heliograph.model.parts import Media, Modality
@@ -36,6 +37,13 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
+from .sensing import save_llava, save_qwen2_audio
+
+OWN = {
+    "LlavaForConditionalGeneration": save_llava,
+    "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
+}
+"""Language models that see or hear by themselves, and what saves a small one."""
 OUTPUT = {"hidden": 16, "layers": 1, "heads": 2, "ff": 32}
 READS: dict[str, tuple[Modality, ...]] = {
     "ImageBind": ("image", "audio", "video"),
@@ -87,6 +95,8 @@ def core_dir(request: pytest.FixtureRequest, folders: Path, tmp_path: Path) -> P
     }
     if kind == "language":
         parts |= {"language": language(name, tmp_path / "part")}
+    elif kind == "own":
+        parts |= {"language": str(OWN[name](tmp_path / "part")), "encoders": {}}
     else:
         parts |= {kind: {"encoders": encoder, "decoders": decoder}[kind](name, tmp_path / "part")}
     compose(Parts(**parts, tokens=3, output=OUTPUT), tmp_path / "core")  # type: ignore[arg-type]
@@ -183,6 +193,10 @@ def check_the_stages(core_dir: Path, folder: Path) -> None:
         if stage == "encode":  # what a run will hold is known from the files, wherever they lie
             counted = sum(part.numbers for part in memory.parts(settings))
             assert counted == sum(parameter.numel() for parameter in core.parameters())
+            if core.language.frames:  # what reads by itself has no projection
+                with pytest.raises(InputError, match="nothing to train"):
+                    train(settings, device="cpu", quiet=True)
+                continue
         _, out = train(settings, device="cpu", quiet=True)
         assert out is not None
         core_dir = out
@@ -265,6 +279,15 @@ def test_each_language_model(core_dir: Path, tmp_path: Path) -> None:
     check_the_stages(core_dir, tmp_path)
 
 
+@chain("own", OWN)
+def test_each_language_model_that_reads_by_itself(core_dir: Path, tmp_path: Path) -> None:
+    core = check_loads_and_saves(core_dir, tmp_path / "saved")
+    assert len(core.sees) == 1
+    check_a_turn_in(core)
+    check_a_turn_out(core)
+    check_the_stages(core_dir, tmp_path)
+
+
 @chain("encoders", SMALL)
 def test_each_encoder(core_dir: Path, tmp_path: Path) -> None:
     check_a_turn_in(check_loads_and_saves(core_dir, tmp_path / "saved"))
@@ -298,5 +321,6 @@ def test_the_table_has_every_class() -> None:
     page = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
     _, _, rest = page.partition("## What every class has been through")
     table = rest.partition("## Decoders")[0]
-    names = [*(f"`{name}ForCausalLM`" for name in FAMILIES), *SMALL, *(f"`{n}`" for n in RECIPES)]
+    names = [f"`{name}`" for name in (*(f"{n}ForCausalLM" for n in FAMILIES), *OWN, *RECIPES)]
+    names += SMALL
     assert [name for name in names if f"| {name} | yes |" not in table] == []
