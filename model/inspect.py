@@ -21,7 +21,7 @@ from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.pretrained import read_tokenizer
 from heliograph.model.referenced import ROWS_FILE, outline_language
-from heliograph.model.senses import language_headers, sense_headers, sense_in
+from heliograph.model.senses import language_headers, sense_headers, taken_apart
 from heliograph.model.sources import Kind, core_folder
 
 State: TypeAlias = Literal["frozen", "fresh", "fresh rows", "aligned", "missing"]
@@ -134,7 +134,7 @@ class _Look:
             added = headers(own / ROWS_FILE) if self._origins.referenced(LANGUAGE) else {}
             adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
             kind = (config.get("architectures") or [config.get("model_type")])[0]
-            if sense_in(folder) is not None:  # what is left out of a file is its class's default
+            if taken_apart(folder):  # what is left out of a file is its class's default
                 config = outline_language(folder).config.to_dict()
             width, depth = config.get("hidden_size"), config.get("num_hidden_layers")
             words = [f"width {width}, {depth} layers"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 from heliograph.model.checkpoint import LOCAL
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
-from heliograph.model.senses import CAUSAL, sense_in, text_config
+from heliograph.model.senses import CAUSAL, taken_apart, text_config
 
 if TYPE_CHECKING:
     import torch
@@ -93,11 +93,11 @@ def read_model(
     if quantised is not None:
         check_quantised()
         more = {"quantization_config": _quantisation(quantised, dtype), "device_map": {"": device}}
-    sees = sense_in(directory) is not None
+    apart = taken_apart(directory)
     with _loading(directory, "language model"):
         if spread:
             more["device_map"] = _device_map(directory, device, spread)
-        if sees:
+        if apart:
             config = AutoConfig.from_pretrained(directory, **LOCAL)
             more |= {"config": text_config(config, directory), "key_mapping": dict(CAUSAL)}
         loaded: Any = AutoModelForCausalLM.from_pretrained(
@@ -107,7 +107,7 @@ def read_model(
     if info["missing_keys"]:
         missing = min(info["missing_keys"])
         raise WeightsError(f"The language model in {directory} lacks the weights {missing}.")
-    if sees:  # transformers would go back to the checkpoint's names when it saves
+    if apart:  # transformers would go back to the checkpoint's names when it saves
         del model._weight_conversions
     return cast("PreTrainedModel", model)
 

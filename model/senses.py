@@ -7,6 +7,7 @@ it is, and tower and projector together are an encoder (``encoders/own.py``).
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and attention that looks both ways within a picture (Gemma 3,
 PaliGemma). Nor pictures that are cut into tiles or keep their size (LLaVA-NeXT, Idefics, Pixtral).
+Of Gemma 3, whose larger sizes are published with eyes only, the language model is read alone.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ SENSES: Mapping[str, Sense] = {
     ),
 }
 """By the ``model_type`` of their configurations."""
+EYELESS = ("gemma3",)
+"""Those of which the language model alone is read, likewise."""
 
 
 def sense_in(folder: Path) -> Sense | None:
@@ -71,6 +74,15 @@ def sense_in(folder: Path) -> Sense | None:
         WeightsError: its ``config.json`` is missing or damaged.
     """
     return SENSES.get(str(read_json(folder / "config.json").get("model_type")))
+
+
+def taken_apart(folder: Path) -> bool:
+    """Whether the language model in a folder lies beside a tower that isn't read with it.
+
+    Raises:
+        WeightsError: its ``config.json`` is missing or damaged.
+    """
+    return read_json(folder / "config.json").get("model_type") in (*SENSES, *EYELESS)
 
 
 def text_config(config: Any, folder: Path) -> Any:
@@ -86,7 +98,7 @@ def text_config(config: Any, folder: Path) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     text = config.get_text_config()
-    if config.model_type in SENSES:
+    if config.model_type in (*SENSES, *EYELESS):
         tower = getattr(config, "vision_config", None)
         if tower is None or tower.model_type in TOWERS:
             text.tie_word_embeddings = getattr(config, "tie_word_embeddings", False)
@@ -112,7 +124,7 @@ def language_headers(folder: Path) -> dict[str, Header]:
         WeightsError: there are none, or a file is damaged.
     """
     found = headers(folder)
-    if sense_in(folder) is None:
+    if not taken_apart(folder):
         return found
     return {_causal(name): h for name, h in found.items() if _is_language(name)}
 

@@ -96,6 +96,40 @@ def save_qwen2_audio(folder: Path) -> Path:
     return folder
 
 
+def save_gemma3(folder: Path) -> Path:
+    """A Gemma 3 that sees 32x32 pixels as 4 embeddings, each of which sees all of them."""
+    marks = ("<image_soft_token>", "<start_of_image>", "<end_of_image>")
+    tokenizer = _tokenizer(*marks)
+    seen, begins, ends = tokenizer.convert_tokens_to_ids(list(marks))
+    config = tf.Gemma3Config(
+        vision_config=tf.SiglipVisionConfig(**VISION),
+        text_config=tf.Gemma3TextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=48,
+            intermediate_size=96,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            head_dim=12,
+            query_pre_attn_scalar=12,
+            sliding_window=8,
+            layer_types=["sliding_attention", "full_attention"],
+            max_position_embeddings=256,
+            eos_token_id=tokenizer.eos_token_id,
+            bos_token_id=None,
+            pad_token_id=PAD_ID,
+        ),
+        mm_tokens_per_image=4,
+        image_token_index=seen,
+        boi_token_index=begins,
+        eoi_token_index=ends,
+    )
+    torch.manual_seed(0)
+    tf.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def _tokenizer(*marks: str) -> Any:
     tokenizer = train_tokenizer(CORPUS * 10, 400)
     tokenizer.add_tokens(list(marks), special_tokens=True)

@@ -37,13 +37,15 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_llava, save_qwen2_audio
+from .sensing import save_gemma3, save_llava, save_qwen2_audio
 
 OWN = {
     "LlavaForConditionalGeneration": save_llava,
     "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
 }
 """Language models that see or hear by themselves, and what saves a small one."""
+EYELESS = {"Gemma3ForConditionalGeneration": save_gemma3}
+"""Those that are read without their eyes, likewise."""
 OUTPUT = {"hidden": 16, "layers": 1, "heads": 2, "ff": 32}
 READS: dict[str, tuple[Modality, ...]] = {
     "ImageBind": ("image", "audio", "video"),
@@ -95,6 +97,8 @@ def core_dir(request: pytest.FixtureRequest, folders: Path, tmp_path: Path) -> P
     }
     if kind == "language":
         parts |= {"language": language(name, tmp_path / "part")}
+    elif kind == "eyeless":
+        parts |= {"language": str(EYELESS[name](tmp_path / "part"))}
     elif kind == "own":
         parts |= {"language": str(OWN[name](tmp_path / "part")), "encoders": {}}
     else:
@@ -288,6 +292,14 @@ def test_each_language_model_that_reads_by_itself(core_dir: Path, tmp_path: Path
     check_the_stages(core_dir, tmp_path)
 
 
+@chain("eyeless", EYELESS)
+def test_each_language_model_without_its_eyes(core_dir: Path, tmp_path: Path) -> None:
+    core = check_loads_and_saves(core_dir, tmp_path / "saved")
+    check_a_turn_in(core)
+    check_a_turn_out(core)
+    check_the_stages(core_dir, tmp_path)
+
+
 @chain("encoders", SMALL)
 def test_each_encoder(core_dir: Path, tmp_path: Path) -> None:
     check_a_turn_in(check_loads_and_saves(core_dir, tmp_path / "saved"))
@@ -321,6 +333,6 @@ def test_the_table_has_every_class() -> None:
     page = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
     _, _, rest = page.partition("## What every class has been through")
     table = rest.partition("## Decoders")[0]
-    names = [f"`{name}`" for name in (*(f"{n}ForCausalLM" for n in FAMILIES), *OWN, *RECIPES)]
-    names += SMALL
+    causal = [f"{name}ForCausalLM" for name in FAMILIES]
+    names = [*(f"`{name}`" for name in (*causal, *OWN, *EYELESS, *RECIPES)), *SMALL]
     assert [name for name in names if f"| {name} | yes |" not in table] == []

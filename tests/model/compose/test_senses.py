@@ -36,7 +36,7 @@ from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_llava, save_qwen2_audio
+from .sensing import save_gemma3, save_llava, save_qwen2_audio
 
 Composing = Callable[..., Path]
 NAMES = ("llava", "qwen2_audio")
@@ -308,10 +308,29 @@ def test_models_that_are_read_in_another_way_are_refused(
     (pixtral / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}, with CLIP"):
         composing(language=str(pixtral))
-    for model_type in ("gemma3", "qwen2_vl", "qwen2_5_vl", "voxtral", "llava_next"):
+    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "llava_next"):
         (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
         with pytest.raises(WeightsError, match=f"The {model_type} in .* can't be .*{known}"):
             composing(language=str(pixtral))
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_gemma_3_reads_words_as_it_does_with_its_eyes(
+    copy: bool, composing: Composing, tmp_path: Path
+) -> None:
+    folder = save_gemma3(tmp_path / "gemma3")
+    whole = tf.Gemma3ForConditionalGeneration.from_pretrained(folder).eval()
+    core_dir = composing(copy=copy, language=str(folder))
+    core = AnyToAny.from_pretrained(core_dir)
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        expected = whole(input_ids=ids).logits
+        hidden = core.language.hidden(core.language.embed(ids), torch.ones_like(ids))
+        logits = core.language.logits(hidden)
+    torch.testing.assert_close(logits[..., : expected.shape[-1]], expected)
+    # What sees are the encoders that were named.
+    assert list(core.shelf.encoders) == ["clip", "clap"]
+    assert next(iter(inspect(core_dir).parts)).shape.startswith("width 48, 2 layers")
 
 
 def test_a_damaged_one_is_one_sentence(composing: Composing, sensing: Path, tmp_path: Path) -> None:
