@@ -19,8 +19,9 @@ from heliograph.model.errors import WeightsError
 from heliograph.model.headers import Header, headers
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.plan import PROJECTIONS
 from heliograph.model.pretrained import read_tokenizer
-from heliograph.model.referenced import ROWS_FILE, outline_language
+from heliograph.model.referenced import ROWS_FILE, further_rows, outline_language
 from heliograph.model.senses import language_headers, sense_headers, taken_apart
 from heliograph.model.sources import Kind, core_folder
 
@@ -50,7 +51,7 @@ class Part:
     referenced: bool = False
     """Whether it is read from there, and isn't in the directory."""
     licence: str | None = None
-    """As its model card says."""
+    """As its model card says, or as it is known."""
     trouble: str | None = None
     """Why it can't be read."""
 
@@ -131,19 +132,20 @@ class _Look:
         def read(folder: Path) -> Part:
             config = read_json(folder / "config.json")
             found = language_headers(folder)
-            added = headers(own / ROWS_FILE) if self._origins.referenced(LANGUAGE) else {}
+            rows = own / ROWS_FILE if self._origins.referenced(LANGUAGE) else None
             adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
             kind = (config.get("architectures") or [config.get("model_type")])[0]
             if taken_apart(folder):  # what is left out of a file is its class's default
                 config = outline_language(folder).config.to_dict()
             width, depth = config.get("hidden_size"), config.get("num_hidden_layers")
             words = [f"width {width}, {depth} layers"]
-            if added:
-                words.append(f"{added['ids'].count} rows of its own")
+            extra = dict(adapter)
+            if rows is not None:
+                words.append(f"{headers(rows)['ids'].count} rows of its own")
+                extra |= further_rows(rows, config["vocab_size"])
             if adapter:
                 words.append("LoRA")
             state = self._rows_state(folder, own, bool(adapter))
-            extra = {n: h for n, h in added.items() if n != "ids"} | adapter
             return self._part(LANGUAGE, str(kind), ", ".join(words), state, found, extra)
 
         return self._read(LANGUAGE, "language", read)
@@ -151,7 +153,8 @@ class _Look:
     def _rows_state(self, folder: Path, own: Path, adapted: bool) -> State:
         """Whether the rows of signal tokens are as they were when the core was composed."""
         if ROWS not in self._origins.fresh:
-            return "aligned" if adapted or not self._origins.sources else "frozen"
+            trained = adapted or not self._origins.sources or PROJECTIONS in self._origins.sources
+            return "aligned" if trained else "frozen"
         if adapted:
             return "aligned"
         if self._origins.referenced(LANGUAGE):
@@ -245,7 +248,8 @@ class _Look:
         extra: Mapping[str, Header] | None = None,
         trouble: str | None = None,
     ) -> Part:
-        source = self._origins.sources.get(part)
+        projection = part.startswith(("inputs.", "outputs."))
+        source = self._origins.sources.get(PROJECTIONS if projection else part)
         tensors = list(itertools.chain((found or {}).values(), (extra or {}).values()))
         return Part(
             part,
@@ -255,7 +259,7 @@ class _Look:
             ", ".join(sorted({header.dtype for header in tensors})),
             state,
             None if source is None else str(source),
-            self._origins.referenced(part),
+            source is not None and not source.copied,
             None if source is None else source.licence,
             trouble,
         )

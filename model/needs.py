@@ -27,7 +27,7 @@ from heliograph.model.parts import Modality
 from heliograph.model.plan import PROJECTIONS, Need
 from heliograph.model.pretrained import layers_of, linear_layers, meta_model
 from heliograph.model.quiet import quiet
-from heliograph.model.referenced import ROWS_FILE
+from heliograph.model.referenced import ROWS_FILE, further_rows
 from heliograph.model.shelf import Shelf
 from heliograph.model.sources import check_safe, core_folder
 
@@ -156,9 +156,10 @@ def _language_in(folder: Path, own: Path) -> Need:
             f"{folder} is no causal language model of transformers: {what}"
         ) from error
     need = language_need(model)
-    rows = headers(own / ROWS_FILE) if (own / ROWS_FILE).is_file() else {}
+    base, rows = len(model.get_input_embeddings().weight), own / ROWS_FILE
+    further = further_rows(rows, base) if rows.is_file() else {}
     adapter = headers(own / "adapter") if (own / "adapter").is_dir() else {}
-    added = sum(header.count for name, header in rows.items() if name != "ids")
+    added = sum(header.count for header in further.values())
     lora = sum(header.count for header in adapter.values())  # which PEFT keeps in float32
     parameters = need.parameters + added + lora
     return replace(need, parameters=parameters, within=need.within + lora, single=lora)

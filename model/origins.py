@@ -2,7 +2,8 @@
 
 "sources": {"language": {"id": "org/name", "revision": "…"},
             "encoders/clip": {"path": "/models/clip", "sha256": "…"},
-            "decoders/image": {"path": "/models/sd", "sha256": "…", "copied": true}},
+            "decoders/image": {"path": "/models/sd", "sha256": "…", "copied": true},
+            "projections": {"path": "/models/nextgpt", "sha256": "…", "copied": true}},
 "reading": {"clip": {"film_frames": 4}},
 "fresh":   {"inputs.image": "…", "outputs.image": "…", "rows": "…"}
 """
@@ -30,7 +31,8 @@ class Origins:
     """Of a core's parts, by their folders in its directory."""
 
     sources: Mapping[str, Source] = field(default_factory=dict)
-    """Parts without one were made with the core."""
+    """Parts without one were made with the core. That of ``projections`` is the checkpoint from
+    which they were imported, and with them rows and LoRA of the language model."""
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """How an encoder is read, by its name, where its own files don't say it."""
     fresh: Mapping[str, str] = field(default_factory=dict)

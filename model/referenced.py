@@ -7,6 +7,7 @@ rows, their ``embedding`` (n, W), and their ``head`` (n, W) where it isn't tied.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from heliograph.model.checkpoint import read_tensors
 from heliograph.model.errors import WeightsError
-from heliograph.model.headers import check_shapes, headers, read
+from heliograph.model.headers import Header, check_shapes, headers, read
 from heliograph.model.pretrained import meta_model, read_model
 from heliograph.model.quiet import quiet
 from heliograph.model.senses import language_headers
@@ -73,6 +74,21 @@ def write_rows(directory: Path, model: PreTrainedModel, ids: list[int]) -> None:
         state["head"] = head[ids]
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     save_file(stored, directory / ROWS_FILE, {"format": "pt"})
+
+
+def further_rows(path: Path, base: int) -> dict[str, Header]:
+    """The rows that ``write_rows`` kept, without those that stand in for one of the base's own.
+
+    Args:
+        path: of the file.
+        base: how many rows the base has.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    found = headers(path)
+    further = int((read(found.pop("ids")) >= base).sum())
+    return {name: replace(h, shape=(further, *h.shape[1:])) for name, h in found.items()}
 
 
 @torch.no_grad()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -26,6 +26,9 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 READ = (".json", ".safetensors", ".txt", ".model", ".jinja")
 """Suffixes of the files that loading a part may read; a hash is of these."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+IMAGEBIND = "cc-by-nc-sa-4.0"
+"""Licence of ``imagebind_huge.pth``, the only part that is a file: model_card.md of its repository
+(facebookresearch/ImageBind), which doesn't lie beside the file."""
 _FLAT = [f"*{suffix}" for suffix in READ]
 _TEXTS = ["README.md", "LICENSE*"]
 _ALLOW: Mapping[Kind, list[str]] = {
@@ -57,7 +60,7 @@ class Source:
     sha256: str | None = None
     """Hash of what lies there: see ``content_hash``."""
     licence: str | None = None
-    """As its model card has it, where there is one."""
+    """As its model card has it; where there is none, as a published part's is known."""
     copied: bool = False
     """Whether the part lies in the core's own directory; else it is read from here."""
 
@@ -127,13 +130,28 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
         path = path.resolve()
         if path.is_file() and kind != "encoder":
             raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
-        known = licence(path if path.is_dir() else path.parent)
-        return Source(path=str(path), sha256=content_hash(path), licence=known), path
+        return pinned(path, known=IMAGEBIND if path.is_file() else None), path
     repository, _, revision = name.partition("@")
     if not _ID.fullmatch(repository):
         raise InputError(f"There is no file or folder {name}, and it is no id of a hub either.")
     folder, commit = from_hub(repository, revision or None, kind)
     return Source(id=repository, revision=commit, licence=licence(folder)), folder
+
+
+def pinned(path: Path, suffixes: Collection[str] = READ, known: str | None = None) -> Source:
+    """A path as it is now.
+
+    Args:
+        path: of a file or a folder.
+        suffixes: of the files in a folder that count.
+        known: its licence, where no model card says it.
+
+    Raises:
+        WeightsError: a file can't be read, or there is none.
+    """
+    path = path.resolve()
+    told = licence(path if path.is_dir() else path.parent)
+    return Source(path=str(path), sha256=content_hash(path, suffixes), licence=told or known)
 
 
 def is_id(name: str) -> bool:
@@ -203,12 +221,15 @@ def from_hub(repository: str, revision: str | None, kind: Kind) -> tuple[Path, s
     return folder, folder.name
 
 
-def content_hash(path: Path) -> str:
+def content_hash(path: Path, suffixes: Collection[str] = READ) -> str:
     """Hexadecimal SHA-256 of a file, or of the names and contents of a folder's files.
 
-    Of a folder those files count that loading may read (``READ``), and where its
-    ``decoder.json`` says that it shares another decoder's parts, those too. A gigabyte takes
-    about a second.
+    Where a folder's ``decoder.json`` says that it shares another decoder's parts, those count too.
+    A gigabyte takes about a second.
+
+    Args:
+        path: of the file or the folder.
+        suffixes: of the files in a folder that count: those that loading may read.
 
     Raises:
         WeightsError: a file can't be read, or there is none; or what it shares can't be shared.
@@ -217,7 +238,7 @@ def content_hash(path: Path) -> str:
         if path.is_file():
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        files = sorted(p for p in path.rglob("*") if p.suffix in READ and p.is_file())
+        files = sorted(p for p in path.rglob("*") if p.suffix in suffixes and p.is_file())
         if not files:
             raise WeightsError(_without_weights(path))
         digest = hashlib.sha256()

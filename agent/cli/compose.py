@@ -82,7 +82,7 @@ def compose(
         raise InputError(f"--projection {projection} is none of resampler, mlp, linear.")
     if template is not None:
         given["template"] = _text(template)
-    parts = _parts(preset, language, _named("--encoder", encoder), _named("--decoder", decoder))
+    parts = _parts(preset, language, named("--encoder", encoder), named("--decoder", decoder))
     console = Console(stderr=True)
     with console.status("composing") as status:
         run(replace(parts, **given), out, copy, seed, status.update)
@@ -142,13 +142,13 @@ def _parts(
 ) -> Parts:
     from heliograph.model.compose import Parts
     from heliograph.model.errors import InputError
-    from heliograph.model.presets import preset as named
+    from heliograph.model.presets import preset as by_name
 
     if preset is None:
         if language is None:
             raise InputError("Give --language, or a --preset that has one.")
         return Parts(language, encoders, decoders)
-    parts = named(preset)
+    parts = by_name(preset)
     return replace(
         parts,
         language=language or parts.language,
@@ -157,11 +157,16 @@ def _parts(
     )
 
 
-def _named(option: str, given: list[str] | None) -> dict[Modality, str]:
+def named(option: str, given: list[str] | None) -> dict[Modality, str]:
+    """Places by modality, as ``MODALITY=PLACE`` was given once or more for an option.
+
+    Raises:
+        InputError: one isn't of that form, or a modality is named twice.
+    """
     from heliograph.model.errors import InputError
     from heliograph.model.parts import MODALITIES
 
-    named: dict[Modality, str] = {}
+    places: dict[Modality, str] = {}
     for text in given or ():
         name, _, place = text.partition("=")
         modality = next((m for m in MODALITIES if m == name), None)
@@ -170,10 +175,10 @@ def _named(option: str, given: list[str] | None) -> dict[Modality, str]:
                 f"{option} {text!r} is not understood: it is MODALITY=PLACE, where MODALITY is "
                 f"{', '.join(MODALITIES)}."
             )
-        if modality in named:
+        if modality in places:
             raise InputError(f"{option} {modality} is given twice.")
-        named[modality] = place
-    return named
+        places[modality] = place
+    return places
 
 
 def _text(path: Path) -> str:

@@ -4,12 +4,15 @@ The result is a core directory like any other. Its LoRA stays an adapter, its pr
 one module for each modality (NExT-GPT shares the input projection), and its decoders are
 whichever diffusion pipelines are given: NExT-GPT has none of its own, and neither do these
 cores need one. A modality without a decoder is answered in words, and that it can't be made.
+
+Each source is pinned in ``config.json``, and language model and decoders are referred to rather
+than copied, as by ``compose.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +36,13 @@ from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.files import appearing
+from heliograph.model.finding import Found, condition_of
+from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.plan import PROJECTIONS
 from heliograph.model.projections import InputProjection, OutputProjection
 from heliograph.model.shelf import NAMES
+from heliograph.model.sources import PICKLES, READ, find, pinned
 
 if TYPE_CHECKING:
     from heliograph.model.encoders import Encoder
@@ -58,24 +65,28 @@ class Imported:
 
 def import_nextgpt(
     checkpoint: Path,
-    language: Path,
+    language: str,
     imagebind_file: Path,
     out: Path,
-    decoders: Mapping[Modality, Path] | None = None,
+    decoders: Mapping[Modality, str] | None = None,
+    copy: bool = False,
     told: Callable[[str], None] = lambda step: None,
 ) -> Imported:
     """Write a core directory from a NExT-GPT checkpoint of either layout.
 
     Args:
         checkpoint: a file of it, or the directory with its files and, perhaps, its tokenizer.
-        language: directory of the base model, Vicuna as NExT-GPT was trained on.
+        language: the base model, Vicuna as NExT-GPT was trained on: a path, or an id of the hub.
+            One that is pickled is copied.
         imagebind_file: the published ``imagebind_huge.pth``.
         out: the core's directory; it must not exist yet, and appears only when it is whole.
-        decoders: directories of diffusers pipelines by what they make.
+        decoders: diffusers pipelines by what they make: paths, or ids of the hub.
+        copy: put language model and decoders into the directory, instead of referring to them.
         told: is given each step's name before it is taken.
 
     Raises:
-        InputError: ``out`` exists or can't be written, or a pipeline makes something else.
+        InputError: ``out`` exists or can't be written, there is nothing of a name, or a pipeline
+            makes something else.
         WeightsError: a file is missing or damaged, or the parts don't fit each other.
     """
     if out.exists():
@@ -91,13 +102,22 @@ def import_nextgpt(
     if layout.pooled:
         encoder = PooledEncoder(encoder, encoder.width("image"))
     outputs = _outputs(state, layout)
-    pipelines = {m: _decoder(m, path, outputs) for m, path in (decoders or {}).items()}
+    pipelines = {m: Found(*find(name, "decoder")) for m, name in (decoders or {}).items()}
+    for modality in pipelines:
+        _check_decoder(modality, pipelines, outputs)
     told("reading the language model")
+    base = _base(language, layout)
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
-    model = languages.restored(language, folder, state, layout)
+    model = languages.restored(base.folder, folder, state, layout)
     _check_width(model.width, [*inputs.values(), *outputs.values()])
     told("writing the core")
-    core = AnyToAny.build(model, inputs, outputs, {ENCODER: encoder}, pipelines)
+    loaded = {m: DiffusionDecoder.from_pretrained(f.folder) for m, f in pipelines.items() if copy}
+    core = AnyToAny.build(model, inputs, outputs, {ENCODER: encoder}, loaded)
+    parts = {LANGUAGE: base, **{f"decoders/{m}": found for m, found in pipelines.items()}}
+    sources = {p: f.source.as_copied() if copy else f.source for p, f in parts.items()}
+    sources[f"encoders/{ENCODER}"] = find(str(imagebind_file), "encoder")[0].as_copied()
+    sources[PROJECTIONS] = pinned(checkpoint, (*READ, *PICKLES)).as_copied()
+    core.shelf = replace(core.shelf, decoders=tuple(pipelines), origins=Origins(sources))
     with appearing(out) as partial:
         core.save_pretrained(partial)
     return Imported(layout.name, core.sees, core.makes, tuple(pipelines), model.has_lora)
@@ -157,21 +177,28 @@ def _outputs(state: Mapping[str, Tensor], layout: Layout) -> dict[Modality, Outp
     return outputs
 
 
-def _decoder(
-    modality: Modality, path: Path, outputs: Mapping[Modality, OutputProjection]
-) -> DiffusionDecoder:
+def _base(name: str, layout: Layout) -> Found:
+    """The language model. A pickled one, as NExT-GPT's own instructions leave Vicuna, counts as
+    copied, since loading a core reads no pickles."""
+    source, folder = find(name, "language")
+    if not any(folder.glob("*.safetensors")):
+        source = pinned(folder, (*READ, *PICKLES)).as_copied()
+    return Found(replace(source, licence=source.licence or layout.licence), folder)
+
+
+def _check_decoder(
+    modality: Modality,
+    pipelines: Mapping[Modality, Found],
+    outputs: Mapping[Modality, OutputProjection],
+) -> None:
     if modality not in outputs:
         raise WeightsError(f"The checkpoint has no output projection for {NAMES[modality]}.")
-    decoder = DiffusionDecoder.from_pretrained(path)
-    if decoder.modality != modality:
-        raise InputError(f"The decoder in {path} makes {NAMES[decoder.modality]}.")
-    wanted, made = decoder.condition_shapes, outputs[modality].shapes
-    if dict(wanted) != made:
+    wanted, made = condition_of(modality, pipelines), outputs[modality].shapes
+    if wanted != made:
         raise WeightsError(
-            f"The decoder in {path} takes a condition of {in_words(wanted)}, and the checkpoint "
-            f"makes one of {in_words(made)}."
+            f"The decoder {pipelines[modality].source} takes a condition of {in_words(wanted)}, "
+            f"and the checkpoint makes one of {in_words(made)}."
         )
-    return decoder
 
 
 def _check_width(width: int, projections: Iterable[InputProjection | OutputProjection]) -> None:

@@ -55,6 +55,8 @@ class Layout:
     files: tuple[str, ...]
     """Names without suffix of the files in a checkpoint's directory, a later one over an
     earlier."""
+    licence: str
+    """Of the language model that it was trained on: Vicuna's model cards for v0 and v1.5."""
 
 
 # After words "###" is written "\n###"; a signal token takes the line's end, and a word's mark
@@ -66,6 +68,7 @@ LEGACY = Layout(
     ("\n###", " ###", "###"),
     pooled=True,
     files=("pytorch_model", "model"),
+    licence="LLaMA, non-commercial",
 )
 HEAD = Layout(
     "head",
@@ -74,6 +77,7 @@ HEAD = Layout(
     (),
     pooled=False,
     files=("mm_input_projector", "mm_output_projector", "non_lora_trainables", "adapter_model"),
+    licence="llama2",
 )
 SUFFIXES = (".pt", ".bin", ".pth", ".safetensors")
 

@@ -19,6 +19,7 @@ from heliograph.model.checkpoint import read_json, write_json
 from heliograph.model.hub import opening
 from heliograph.model.inspect import inspect
 from heliograph.model.origins import LANGUAGE, Origins
+from heliograph.model.plan import PROJECTIONS
 from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.memory import Part
 from heliograph.model.training.alignment.settings import FILE, Settings
@@ -104,6 +105,7 @@ def licences(core: Path, settings: Settings) -> dict[str, str]:
         LANGUAGE,
         *(f"encoders/{name}" for name in shelf.encoders),
         *(f"decoders/{modality}" for modality in shelf.decoders),
+        *({PROJECTIONS} & shelf.origins.sources.keys()),
     ]
     found = {name: _stated(core, name, shelf.origins) for name in names}
     path = settings.core / LICENCES

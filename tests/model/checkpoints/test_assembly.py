@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor, nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaTokenizer
@@ -27,10 +28,14 @@ from heliograph.model.conditions import SEQUENCE
 from heliograph.model.core import AnyToAny
 from heliograph.model.dialects import DEFAULT_SPECS, NEXTGPT, NEXTGPT_HEAD
 from heliograph.model.errors import InputError, MissingExtra, WeightsError
+from heliograph.model.hub import card
+from heliograph.model.inspect import inspect
 from heliograph.model.media import Film, Image, Sound, write
+from heliograph.model.needs import needs
 from heliograph.model.parts import Media, Modality
 from heliograph.model.prompts import Row, build_row
 from heliograph.model.signals import Signal, SignalReady, TextDelta
+from heliograph.model.sources import PICKLES, READ, pinned
 from heliograph.model.testing import assistant, made, user
 
 from . import published
@@ -174,7 +179,7 @@ def write_head(world: World, vocabulary: int) -> None:
 
 
 def imported(world: World, checkpoint: Path, out: Path) -> Imported:
-    return import_nextgpt(checkpoint, world.base, world.imagebind, out)
+    return import_nextgpt(checkpoint, str(world.base), world.imagebind, out)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +240,8 @@ def test_the_language_model_has_its_rows_and_its_lora(
     expected = world.llama(ids).logits[..., :known]
     for name, tensor in before.items():
         world.llama.get_parameter(name).copy_(tensor)
-    torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+    # Products that are merged and those that aren't differ by up to 1e-3 in logits of up to 20.
+    torch.testing.assert_close(ours, expected, atol=5e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("layout", "runs"), [("legacy", (4, 24, 8)), ("head", (7, 47, 15))])
@@ -407,7 +413,7 @@ def test_the_command_imports(
     with pytest.raises(SystemExit) as ended:
         main([*arguments[:-1], str(tmp_path / "other"), "--decoder", "smell=x"])
     assert ended.value.code == InputError.exit_code
-    assert "MODALITY=PATH" in capsys.readouterr().err
+    assert "MODALITY=PLACE" in capsys.readouterr().err
 
 
 def legacy_state(world: World) -> dict[str, Tensor]:
@@ -484,6 +490,7 @@ def test_files_of_the_first_two_stages_have_shorter_names(world: World, tmp_path
     core = AnyToAny.from_pretrained(tmp_path / "core")
     rows = core.language.model.get_input_embeddings().weight
     assert torch.equal(rows, world.llama.model.embed_tokens.weight)
+    assert inspect(tmp_path / "core").parts[0].state == "aligned"
 
 
 def test_the_tokenizer_comes_with_the_checkpoint(
@@ -563,17 +570,76 @@ def test_only_the_new_rows_may_be_kept(world: World, tmp_path: Path) -> None:
     torch.testing.assert_close(head[-1], head[:-38].mean(0), atol=1e-3, rtol=0)
 
 
+# --- where it comes from ----------------------------------------------------------------
+
+
+def test_an_import_tells_where_its_parts_come_from(world: World, tmp_path: Path) -> None:
+    from heliograph.model.decoders.testing import small_pictures
+
+    checkpoint, pictures = tmp_path / "nextgpt", tmp_path / "pictures"
+    shutil.copytree(world.legacy, checkpoint)
+    (checkpoint / "README.md").write_text("---\nlicense: bsd-3-clause\n---\n")
+    small_pictures().save_pretrained(pictures)
+    place, base = tmp_path / "core", str(world.base)
+    import_nextgpt(checkpoint, base, world.imagebind, place, {"image": str(pictures)})
+    found = inspect(place, verify=True)
+    told = {p.part: (p.source, p.referenced, p.licence, p.state) for p in found.parts}
+    ours = (str(checkpoint), False, "bsd-3-clause", "aligned")
+    assert told == {
+        "language": (base, True, "LLaMA, non-commercial", "aligned"),
+        "encoders/imagebind": (str(world.imagebind), False, "cc-by-nc-sa-4.0", "frozen"),
+        **{f"{side}.{m}": ours for side in ("inputs", "outputs") for m in CONDITIONS},
+        "decoders/image": (str(pictures), True, None, "frozen"),
+    }
+    core = AnyToAny.from_pretrained(place)
+    numbers = sum(parameter.numel() for parameter in core.language.parameters())
+    assert found.parts[0].parameters == numbers == needs(place)[0].parameters
+    written = card(found, "owner/core")
+    assert all(f"| {licence or ''} |" in written for *_, licence, _ in told.values())
+    pin = core.shelf.origins.sources["projections"].sha256
+    (checkpoint / "pytorch_model.pt").write_bytes(b"another")
+    assert pinned(checkpoint, (*READ, *PICKLES)).sha256 != pin
+
+
+@pytest.mark.parametrize("copy", [False, True])
+def test_what_an_import_has_read_is_copied_only_when_asked(
+    copy: bool, world: World, tmp_path: Path, legacy: AnyToAny
+) -> None:
+    place = tmp_path / "core"
+    import_nextgpt(world.legacy, str(world.base), world.imagebind, place, copy=copy)
+    assert (place / "language" / "model.safetensors").exists() == copy
+    assert (place / "language" / "rows.safetensors").exists() != copy
+    language = AnyToAny.from_pretrained(place).language
+    state = legacy.language.state_dict()
+    assert all(torch.equal(tensor, state[n]) for n, tensor in language.state_dict().items())
+    assert language.stop_strings == legacy.language.stop_strings
+
+
+def test_a_pickled_language_model_is_copied(world: World, tmp_path: Path) -> None:
+    """NExT-GPT's own instructions end with such a folder."""
+    base, place = tmp_path / "vicuna", tmp_path / "core"
+    shutil.copytree(world.base, base)
+    torch.save(load_file(base / "model.safetensors"), base / "pytorch_model.bin")
+    (base / "model.safetensors").unlink()
+    import_nextgpt(world.head, str(base), world.imagebind, place)
+    (language,) = (part for part in inspect(place).parts if part.part == "language")
+    assert (language.source, language.referenced) == (str(base), False)
+    assert language.licence == "llama2"
+    kept = AnyToAny.from_pretrained(place).language.model.get_parameter("model.norm.weight")
+    assert torch.equal(kept, world.llama.model.norm.weight)
+
+
 def test_a_decoder_has_to_fit(world: World, tmp_path: Path) -> None:
     from heliograph.model.decoders.testing import small_pictures, small_sounds
 
     small_pictures().save_pretrained(tmp_path / "pictures")
     small_sounds().save_pretrained(tmp_path / "sounds")
-    paths: dict[Modality, Path] = {"image": tmp_path / "pictures"}
-    place = (world.legacy, world.base, world.imagebind, tmp_path / "core")
+    paths: dict[Modality, str] = {"image": str(tmp_path / "pictures")}
+    place = (world.legacy, str(world.base), world.imagebind, tmp_path / "core")
     with pytest.raises(InputError, match="makes sounds"):
-        import_nextgpt(*place, {"image": tmp_path / "sounds"})
+        import_nextgpt(*place, {"image": str(tmp_path / "sounds")})
     with pytest.raises(WeightsError, match="takes a condition of"):
-        import_nextgpt(*place, {"audio": tmp_path / "sounds"})
+        import_nextgpt(*place, {"audio": str(tmp_path / "sounds")})
     assert import_nextgpt(*place, paths).decoders == ("image",)
     core = AnyToAny.from_pretrained(tmp_path / "core")
     speak(core, "draw a dog")
