@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from heliograph.model.checkpoints.language import lora_of
+from heliograph.model.checkpoints.layouts import LEGACY, layout_of
 from heliograph.model.checkpoints.nextgpt import imagebind, input_projection, output_projection
+from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.parts import Modality
 
@@ -207,3 +212,80 @@ def test_other_input_projections_are_refused_by_name() -> None:
     grouping = {"model.mm_input_projector.in_fc.weight": torch.zeros(2, 2)}
     with pytest.raises(WeightsError, match=r"isn't read, with in_fc\.weight"):
         input_projection(grouping)
+
+
+# --- the published sizes -----------------------------------------------------------------------
+
+HUGE = SIZES | {
+    "kernel_size": (2, 14, 14),
+    "audio_stride": 10,
+    "out_embed_dim": 1024,
+    "vision_embed_dim": 1280,
+    "vision_num_blocks": 32,
+    "audio_embed_dim": 768,
+    "audio_num_blocks": 12,
+    "text_embed_dim": 1024,
+    "text_num_blocks": 24,
+    "text_num_heads": 16,
+}
+"""Of ``imagebind_huge()`` in ImageBind's code."""
+
+
+def numbers(state: Mapping[str, Tensor]) -> int:
+    return sum(tensor.numel() for tensor in state.values())
+
+
+def test_the_released_checkpoint_becomes_modules_of_the_published_sizes() -> None:
+    """Shapes of the first version's ``pytorch_model.pt``, which is 7b_tiva_v0, on the meta device.
+
+    Parameters as in table 1 of Wu et al. 2023 (arXiv 2309.05519), which cuts them off: 4 M of the
+    linear layer, 31, 32 and 31 M of the Transformers, 33 M of LoRA.
+    """
+    vocabulary, width, layers, rank = 32_000 + 38, 4096, 32, 32
+    with torch.device("meta"):
+        state = under("llama_proj.", nn.Linear(1024, width))
+        for modality, (_, tokens, out) in CONDITIONS.items():
+            state |= under(named(modality, "legacy"), Projector(width, tokens, out, "legacy"))
+        base = "llama_model.base_model.model."
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            state[base + name] = torch.empty(vocabulary, width)
+        for i, name in itertools.product(range(layers), "qkvo"):
+            at = f"{base}model.layers.{i}.self_attn.{name}_proj.lora_"
+            state[f"{at}A.default.weight"] = torch.empty(rank, width)
+            state[f"{at}B.default.weight"] = torch.empty(width, rank)
+        projection = input_projection(state)
+        outputs = {modality: output_projection(state, modality) for modality in CONDITIONS}
+    assert layout_of(state) is LEGACY
+    assert projection(torch.empty(1, 1, 1024, device="meta")).shape == (1, 1, width)
+    assert numbers(projection.state_dict()) == 1024 * 4096 + 4096 == 4_198_400
+    exact = {"image": 31_958_784, "video": 32_090_112, "audio": 31_788_544}
+    for modality, (run, tokens, out) in CONDITIONS.items():
+        hidden, embeddings = torch.empty(2, 1, run, width, device="meta")
+        assert outputs[modality](hidden, embeddings).shape == (1, tokens, out)
+        assert numbers(outputs[modality].state_dict()) == exact[modality]
+    lora = lora_of(state, Path("nowhere"))
+    assert lora is not None and (lora.r, lora.alpha, lora.stable) == (32, 32, False)
+    assert lora.targets == ("k_proj", "o_proj", "q_proj", "v_proj")
+    assert numbers(lora.state) == 32 * 4 * 32 * (4096 + 4096) == 33_554_432
+
+
+def test_the_published_imagebind_becomes_an_encoder_of_its_sizes() -> None:
+    """Parameters of the blocks as in section 4 of Girdhar et al. 2023 (arXiv 2305.05665)."""
+    with torch.device("meta"):
+        ours = imagebind(published.ImageBind(HUGE).state_dict())
+    huge = ImageBindConfig.huge()
+    assert ours.config == replace(huge, vision=replace(huge.vision, crops=3))
+    shapes = {
+        "image": (1, 3, 224, 224),
+        "video": (1, 15, 3, 2, 224, 224),
+        "audio": (1, 3, 1, 128, 204),
+    }
+    for modality in ours.modalities:
+        x = torch.empty(shapes[modality], device="meta")
+        assert ours.pooled(modality, x).shape == (1, 1024)
+        patches = {"image": 256, "video": 256, "audio": 228}[modality]
+        assert ours.patches(modality, x).shape == (1, patches, 1024)
+    state = ours.state_dict()
+    for branch, millions in (("vision", 630), ("text", 302)):
+        blocks = {n: t for n, t in state.items() if f"modality_trunks.{branch}.blocks" in n}
+        assert round(numbers(blocks) / 1e6) == millions
