@@ -15,6 +15,7 @@ from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.primer.dialogues import texts
+from heliograph.model.shelf import Shelf
 from heliograph.model.tokenizer import train_tokenizer
 from heliograph.model.training import steady
 from heliograph.model.training.encoders import Attributes, encoder_loss
@@ -82,8 +83,8 @@ def of_base(directory: Path) -> ImageBind:
     Raises:
         InputError: the core has other encoders than the primer.
     """
-    core = AnyToAny.from_pretrained(directory)
-    found = [core.shelf.encoder(name, core.device) for name in core.shelf.encoders]
+    shelf = Shelf.from_pretrained(directory)
+    found = [shelf.encoder(name, torch.device("cpu")) for name in shelf.encoders]
     inner = [e.encoder if isinstance(e, PooledEncoder) else e for e in found]
     if len(inner) != 1 or not isinstance(inner[0], ImageBind):
         raise InputError(

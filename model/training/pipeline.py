@@ -23,10 +23,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import DiffusionDecoder
+from heliograph.model.encoders import Encoder
 from heliograph.model.errors import InputError, WeightsError
-from heliograph.model.parts import Modality
+from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.shelf import Shelf
 from heliograph.model.training import (
     decode,
     decoder_runs,
@@ -52,8 +57,9 @@ def conditioners(work: Path, settings: Preset) -> dict[Modality, DiffusionDecode
     The film decoder moves the picture decoder, whose text encoder is also its own.
     """
     if settings.base is not None:
-        core = AnyToAny.from_pretrained(settings.base)
-        known = {m: core.decoder(m) for m in core.makes}
+        shelf = Shelf.from_pretrained(settings.base)
+        made = read_json(settings.base / "config.json").get("outputs", {})
+        known = {m: shelf.decoder(m, torch.device("cpu")) for m in MODALITIES if m in made}
         if _trained(work, "details"):
             for drawer in (known["image"], known["video"]):  # each has parameters of its own
                 averaged(work / "details", {"unet": drawer.pipeline.unet})
@@ -114,7 +120,7 @@ def train_decode(
 ) -> Outcome:
     """Stage 2."""
     known = conditioners(work, settings)
-    core = _core(work, settings, known)
+    core = _core(work, settings, known, parts.encoder(work, settings))
     rows = decode.choose(core)
     return fit(
         stages.parts(core),
@@ -132,13 +138,14 @@ def train_instruct(
 ) -> Outcome:
     """Stage 3; on a finished base where the first two weren't trained in this work directory."""
     known = conditioners(work, settings)
-    core = _two_stages(work, settings, known)
+    encoder = parts.encoder(work, settings)
+    core = _two_stages(work, settings, known, encoder)
     rows = instruct.choose(core, settings.lora_rank)
     return fit(
         stages.parts(core),
         instruct.batches(
             core,
-            parts.encoder(work, settings),
+            encoder,
             settings.batches.instruct,
             settings.seed,
             settings.captioned,
@@ -157,9 +164,9 @@ def train_signals(
 ) -> Outcome:
     """Output projections alone, on the core that the stages left, or on a finished base."""
     known = conditioners(work, settings)
-    core, made = _aligned(work, settings, known), settings.finished
-    signals.choose(core, made)
     encoder = parts.encoder(work, settings)
+    core, made = _aligned(work, settings, known, encoder), settings.finished
+    signals.choose(core, made)
     return fit(
         stages.parts(core),
         signals.batches(
@@ -183,14 +190,15 @@ def assemble(work: Path, settings: Preset, directory: Path) -> AnyToAny:
         WeightsError: a file is larger than ``LARGEST_FILE``.
     """
     known = conditioners(work, settings)
-    core = _aligned(work, settings, known)
+    encoder = parts.encoder(work, settings)
+    core = _aligned(work, settings, known, encoder)
     if _trained(work, "signals"):
         averaged(work / "signals", stages.parts(core))
     whole = AnyToAny.build(
         core.language,
         {m: core.inputs[m] for m in core.sees},  # type: ignore[misc]
         {m: core.outputs[m] for m in core.makes},  # type: ignore[misc]
-        {"imagebind": parts.encoder(work, settings)},
+        {"imagebind": encoder},
         known if settings.base else {**known, "video": decoder_runs.film_decoder(work)},
     )
     whole.requires_grad_(False).eval().save_pretrained(directory)
@@ -302,12 +310,16 @@ def train_all(
 
 
 def _core(
-    work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder], *runs: str
+    work: Path,
+    settings: Preset,
+    known: Mapping[Modality, DiffusionDecoder],
+    encoder: Encoder,
+    *runs: str,
 ) -> AnyToAny:
     """A core of the trained parts, with what those stages left."""
     core = stages.compose(
         parts.language(work, settings),
-        parts.encoder(work, settings),
+        encoder,
         known,
         settings.projections,
         settings.seed,
@@ -321,9 +333,14 @@ def _schedule(name: str, settings: Preset) -> Schedule:
     return {**decoder_runs.SCHEDULES, **settings.schedules}[name]
 
 
-def _aligned(work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder]) -> AnyToAny:
+def _aligned(
+    work: Path,
+    settings: Preset,
+    known: Mapping[Modality, DiffusionDecoder],
+    encoder: Encoder,
+) -> AnyToAny:
     """What the three stages left, LoRA added to the weights; the base where none was trained."""
-    core = _two_stages(work, settings, known)
+    core = _two_stages(work, settings, known, encoder)
     if _trained(work, "instruct"):
         instruct.choose(core, settings.lora_rank)
         averaged(work / "instruct", stages.parts(core))
@@ -332,13 +349,16 @@ def _aligned(work: Path, settings: Preset, known: Mapping[Modality, DiffusionDec
 
 
 def _two_stages(
-    work: Path, settings: Preset, known: Mapping[Modality, DiffusionDecoder]
+    work: Path,
+    settings: Preset,
+    known: Mapping[Modality, DiffusionDecoder],
+    encoder: Encoder,
 ) -> AnyToAny:
     """What stages 1 and 2 left; the base as it is where neither was trained."""
     done = _trained(work, "encode", "decode")
     if settings.base is not None and not done:
         return AnyToAny.from_pretrained(settings.base)
-    return _core(work, settings, known, *done)
+    return _core(work, settings, known, encoder, *done)
 
 
 def _trained(work: Path, *runs: str) -> list[str]:

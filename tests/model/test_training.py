@@ -410,6 +410,16 @@ def test_the_stages_start_from_a_core_and_change_only_what_they_train(tmp_path, 
         assert not isinstance(pipeline.parts.of_base(core), PooledEncoder)
 
 
+def test_encoders_and_decoders_of_a_base_are_read_without_its_language_model(tmp_path):
+    base = tmp_path / "base"
+    base.mkdir()
+    for name in ("config.json", "encoders", "decoders"):
+        (base / name).symlink_to(weights_dir() / name)
+    settings = replace(TINY, base=base)
+    assert set(pipeline.conditioners(tmp_path, settings)) == {"image", "audio", "video"}
+    assert pipeline.parts.encoder(tmp_path, settings).tokens("image") == 64
+
+
 def test_output_projections_alone_come_nearer_to_what_decoders_were_made_for(tmp_path):
     settings = replace(TINY, base=weights_dir(), schedules={"signals": Schedule(12, 1e-3)})
     before = AnyToAny.from_pretrained(weights_dir())
