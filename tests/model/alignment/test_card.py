@@ -29,7 +29,8 @@ def test_licences_are_those_of_the_folders_unless_somebody_states_others(tmp_pat
         (core / name).mkdir(parents=True)
     before.mkdir()
     parts = {"encoders": {"clip": ["image"]}, "decoders": ["image", "audio"]}
-    write_json(core / "config.json", parts)
+    imported = {"path": "/x", "sha256": "0", "licence": "bsd-3-clause", "copied": True}
+    write_json(core / "config.json", parts | {"sources": {"projections": imported}})
     (core / "language" / "README.md").write_text("---\ntags: [x]\nlicense: apache-2.0\n---\nText")
     (core / "encoders" / "clip" / "LICENSE").write_text("\nMIT License\n\nPermission …")
     (core / "decoders" / "image" / "README.md").write_text("license: in the text is not stated")
@@ -41,6 +42,7 @@ def test_licences_are_those_of_the_folders_unless_somebody_states_others(tmp_pat
         "encoders/clip": "MIT License",
         "decoders/image": "openrail",
         "decoders/audio": "CC-BY 4.0",
+        "projections": "bsd-3-clause",
     }
     fresh = Settings("encode", core, tmp_path, tmp_path, tmp_path / "out")
     assert licences(core, fresh)["decoders/image"] == UNSTATED
