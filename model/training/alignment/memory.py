@@ -8,6 +8,7 @@ the forward pass keeps depends on the samples' lengths; ``measure.py`` measures 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from heliograph.model.origins import LANGUAGE
 from heliograph.model.referenced import ROWS_FILE
 from heliograph.model.senses import language_headers
 from heliograph.model.shelf import Shelf
+from heliograph.model.training.alignment.parts import precision, stored_precision
 from heliograph.model.training.alignment.settings import Settings
 
 HEADS = ("lm_head.weight", "embed_out.weight")
@@ -79,7 +81,7 @@ def parts(settings: Settings) -> list[Part]:
         shapes = [shape for name, shape in body.items() if _layer(name) in targets]
         lora = settings.rank * sum(sum(shape) for shape in shapes if len(shape) == 2)
     numbers = sum(map(math.prod, body.values()))
-    width = 4 if not settings.bf16 or settings.full else 2
+    width = precision(settings).itemsize
     small = sum(math.prod(shape) for name, shape in body.items() if _quantized(name, shape))
     small *= settings.qlora
     weights = int(small * QUANTIZED) + (numbers - small) * width
@@ -100,18 +102,17 @@ def parts(settings: Settings) -> list[Part]:
 
 
 def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
-    """See that a run fits into the memory that is free.
+    """See that a run fits into the memory that is free, and that it can be read on the way there.
 
     Raises:
         TrainingError: it doesn't.
         WeightsError: files of the core are missing or damaged.
         InputError: it isn't known which layers are to get LoRA.
     """
-    needed = sum(part.bytes for part in parts(settings))
-    if settings.shard:
+    found = parts(settings)
+    needed = sum(part.bytes for part in found) * (1 if settings.shard else processes)
+    if device.type != "cpu":  # which processes share
         needed //= processes
-    elif device.type == "cpu":
-        needed *= processes  # they share it
     room = free(device)
     if needed > room:
         smaller = [
@@ -123,11 +124,36 @@ def check(settings: Settings, device: torch.device, processes: int = 1) -> None:
             f"Weights, gradients and moments take {needed / 1e9:.1f} GB, and {room / 1e9:.1f} GB "
             f"are free on {device}: try {' or '.join(smaller) or 'a smaller core'}."
         )
+    if device.type != "cpu":
+        _check_reading(settings, found[0].numbers)
 
 
 def free(device: torch.device) -> int:
     """Bytes that can be had on a device."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else cpu_memory()
+
+
+def _check_reading(settings: Settings, numbers: int) -> None:
+    """See that each process of this machine can read the language model before it is on a device.
+
+    Files in the precision in which it is read are mapped into memory, of which that takes none.
+
+    Raises:
+        TrainingError: there is too little memory for it.
+    """
+    origins = Shelf.from_pretrained(settings.core).origins
+    base = origins.place(settings.core, LANGUAGE, "language", hashed=False)
+    dtype = precision(settings)
+    if stored_precision(base) == dtype:
+        return
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    needed, room = here * numbers * dtype.itemsize, free(torch.device("cpu"))
+    if needed > room:
+        name = str(dtype).removeprefix("torch.")
+        raise TrainingError(
+            f"To read the language model in {name}, {here} process(es) take {needed / 1e9:.1f} GB "
+            f"of memory, and {room / 1e9:.1f} GB are free: one that is stored in {name} takes none."
+        )
 
 
 def _quantized(name: str, shape: tuple[int, ...]) -> bool:

@@ -15,8 +15,10 @@ from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.team import Team
 
 
-def load(settings: Settings, device: torch.device) -> tuple[AnyToAny, NewRows | None]:
+def load(settings: Settings, team: Team) -> tuple[AnyToAny, NewRows | None]:
     """The core that a run trains. What is frozen may be in bfloat16 or in 4 bits.
+
+    One that is to be divided is still on the processor: ``shard`` brings it to its devices.
 
     Raises:
         WeightsError: files of the core are missing or damaged.
@@ -24,14 +26,14 @@ def load(settings: Settings, device: torch.device) -> tuple[AnyToAny, NewRows | 
     """
     if settings.qlora:
         _check_quantized()
-    halves = settings.bf16 and not settings.full
-    dtype = torch.bfloat16 if halves else torch.float32
-    # Matrices that are to be in 4 bits are never on the device in more.
-    place = torch.device("cpu") if settings.qlora else device
-    core = AnyToAny.from_pretrained(settings.core, device=place, dtype=dtype)
+    # Matrices that are to be in 4 bits are never on the device in more, nor is a divided core ever
+    # there whole. Files of the same precision are mapped into memory, which processes share.
+    later = settings.qlora or settings.divided(team.size)
+    place = torch.device("cpu") if later else team.device
+    core = AnyToAny.from_pretrained(settings.core, device=place, dtype=precision(settings))
     if settings.qlora:
-        _quantize(core, device)
-        core.to(device)
+        _quantize(core, team.device)
+        core.to(team.device)
     return core, choose(core, settings)
 
 
@@ -105,9 +107,13 @@ def check_packing(core: AnyToAny) -> None:
 
 
 def shard(forward: nn.Module, core: AnyToAny, team: Team) -> None:
-    """Divide parameters over the processes: each layer by itself, the rest together (FSDP2)."""
+    """Divide parameters over the processes: each layer by itself, the rest together (FSDP2).
+
+    One of these groups at a time is brought to the device, where only this process's share of it
+    stays.
+    """
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
 
     mesh = init_device_mesh(team.device.type, (team.size,))
     body: Any = core.language.model.base_model
@@ -115,6 +121,12 @@ def shard(forward: nn.Module, core: AnyToAny, team: Team) -> None:
     for layer in max(stacks, key=len, default=[]):
         fully_shard(layer, mesh=mesh)
     fully_shard(forward, mesh=mesh)
+    register_fsdp_forward_method(forward, "check_packing")
+
+
+def precision(settings: Settings) -> torch.dtype:
+    """In which a core is read for a run; what trains is in float32 after that."""
+    return torch.bfloat16 if settings.bf16 and not settings.full else torch.float32
 
 
 def stored_precision(folder: Path) -> torch.dtype:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.distributed.fsdp import FSDPModule
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
@@ -23,7 +24,7 @@ from heliograph.model.data.prepared import Prepared
 from heliograph.model.errors import InputError, TrainingError
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.card import write_card
-from heliograph.model.training.alignment.parts import check_packing, load, named, shard
+from heliograph.model.training.alignment.parts import load, named, shard
 from heliograph.model.training.alignment.publish import publish
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.alignment.steps import Forward, Steps
@@ -63,17 +64,19 @@ def opened(
     with joined(device) as team, _enough(team.device):
         _check_trains(settings)
         memory.check(settings, team.device, team.size)
-        core, rows = load(settings, team.device)
-        if settings.packs:
-            check_packing(core)
+        core, rows = load(settings, team)
         prepared = Prepared.open(settings.prepared, settings.core)
         stream = Stream(core, prepared, settings, team, bad)
         far_from = None
         if settings.recipe.outputs:
             far_from = condition_loss(core, {m: prepared.conditioner(m) for m in core.makes})
         forward = Forward(core, rows, settings, far_from)
-        if settings.shard and team.size > 1:
+        if settings.divided(team.size):
             shard(forward, core, team)
+        if settings.packs:
+            forward.check_packing()
+            if isinstance(forward, FSDPModule):  # whose own parameters stay until a backward pass
+                forward.reshard()
         steps = Steps(forward, settings, team)
         yield Run(team, core, named(core, rows), prepared, stream, steps)
 

@@ -107,7 +107,9 @@ class Settings:
         if self.full and self.qlora:
             raise InputError("All of a language model in 4 bits can't be trained: choose one.")
         if self.qlora and self.shard:
-            raise InputError("A language model in 4 bits can't be divided over processes.")
+            raise InputError(
+                "A language model in 4 bits can't be divided: take --qlora or --shard."
+            )
 
     @property
     def recipe(self) -> Recipe:
@@ -129,6 +131,10 @@ class Settings:
     def packs(self) -> bool:
         """Whether samples are packed; a prefix and packing exclude each other."""
         return self.pack and not self.cuts
+
+    def divided(self, processes: int) -> bool:
+        """Whether parameters are divided over the processes of a team."""
+        return self.shard and processes > 1
 
     def schedule(self) -> Schedule:
         """How long and how fast."""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from heliograph.model.batching import Batch, Outputs
 from heliograph.model.core import AnyToAny
 from heliograph.model.parts import MODALITIES
+from heliograph.model.training.alignment.parts import check_packing
 from heliograph.model.training.alignment.prefix import cut_hidden
 from heliograph.model.training.alignment.rows import NewRows
 from heliograph.model.training.alignment.settings import Settings
@@ -75,6 +76,14 @@ class Forward(nn.Module):
         if absent:
             loss = loss + 0.0 * torch.stack([p.sum() for p in absent]).sum()
         return torch.stack([loss, words, condition, outputs.correct / tokens, *each])
+
+    def check_packing(self) -> None:
+        """See that the language model keeps packed samples apart, on the device where it is.
+
+        Raises:
+            InputError: it doesn't.
+        """
+        check_packing(self.core)
 
     def _absent(self, batch: Batch) -> list[nn.Parameter]:
         """What trains and isn't used by this piece: projections of modalities that it has not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from heliograph.model.testing import DOG, assistant, made, sample_of, user
 from heliograph.model.training.alignment.parts import check_packing
 from heliograph.model.training.alignment.prefix import cut_hidden
 from heliograph.model.training.alignment.rows import NewRows
+from heliograph.model.training.alignment.run import train
 
+from .conftest import World
 from .families import FAMILIES, core_of
 
 TALKS: tuple[tuple[Message, ...], ...] = (
@@ -107,12 +110,16 @@ def test_another_neighbour_changes_neither_states_nor_gradients() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_a_model_that_mixes_packed_samples_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_mixes_packed_samples_is_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     core = core_of("Llama")
     check_packing(core)
     monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", lambda positions: None)
     with pytest.raises(InputError, match="LlamaForCausalLM doesn't keep packed samples apart"):
         check_packing(core)
+    with pytest.raises(InputError, match="doesn't keep packed samples apart: use --no-pack"):
+        train(world.settings("encode", tmp_path), device="cpu", quiet=True)
 
 
 def frozen(family: str, tied: bool) -> tuple[AnyToAny, NewRows]:

@@ -26,10 +26,10 @@ from heliograph.model.training.alignment.settings import Settings
 torch.distributed.init_process_group("gloo")
 core, data, prepared, out = map(Path, sys.argv[1:5])
 short = dict(steps=4, batch=6, at_once=2, learning_rate=1e-2, log_every=1, rank=4)
+kinds = {"copied": {}, "divided": {"shard": True}, "quantised": {"qlora": True}}
 for run in sys.argv[5:]:
     stage, kind = run.split("-")
-    shard = kind == "divided"
-    settings = Settings(stage, core, data, prepared, out / run, **short, shard=shard)
+    settings = Settings(stage, core, data, prepared, out / run, **short, **kinds[kind])
     train(settings, device="cpu", quiet=True)
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
@@ -68,6 +68,50 @@ average = {"bias": parameters["bias"].detach().clone()}
 checkpoints.save(Path(sys.argv[1]), 1, parameters, average, optimizer, leads)
 assert len(held) == 7, held  # two parameters, two moments of each, an average
 assert leads or max(held) == 0, held
+torch.distributed.barrier()
+torch.distributed.destroy_process_group()
+"""
+
+
+DIVIDING = """
+import sys
+from pathlib import Path
+import torch
+from torch.distributed import fsdp
+from torch.distributed.tensor import DTensor
+from heliograph.model.training.alignment.parts import load, shard
+from heliograph.model.training.alignment.settings import Settings
+from heliograph.model.training.alignment.steps import Forward
+from heliograph.model.training.team import Team
+
+torch.distributed.init_process_group("gloo")
+rank = torch.distributed.get_rank()
+settings = Settings("instruct", *map(Path, sys.argv[1:]), rank=4, shard=True)
+# Nothing can be computed on this device: to load there ends in an error.
+core, rows = load(settings, Team(rank, 2, torch.device("meta")))
+assert {p.device.type for p in core.parameters()} == {"cpu"}
+forward = Forward(core, rows, settings, None)
+divide, groups = fsdp.fully_shard, []
+
+def counted(module, **how):
+    groups.append({n for n, p in module.named_parameters() if not isinstance(p, DTensor)})
+    return divide(module, **how)
+
+def shares():
+    return [p.numel() - p.to_local().numel() for p in forward.parameters()]  # the other's
+
+fsdp.fully_shard = counted
+model = core.language.model.model
+layers = [{name for name, _ in layer.named_parameters()} for layer in model.layers]
+within = {id(p) for p in model.layers.parameters()}
+outside = {name for name, p in forward.named_parameters() if id(p) not in within}
+shard(forward, core, Team(rank, 2))
+assert groups == [*layers, outside], groups
+count = sum(p.numel() for p in forward.parameters())
+assert 0.4 * count < sum(shares()) < 0.6 * count
+forward.check_packing()  # reads all of them, and leaves what isn't in a layer gathered
+forward.reshard()
+assert 0.4 * count < sum(shares()) < 0.6 * count
 torch.distributed.barrier()
 torch.distributed.destroy_process_group()
 """
@@ -126,6 +170,15 @@ def test_two_processes_give_the_losses_of_one(
             # One process goes on with what two have begun.
             longer = world.settings(stage, out)
             assert train(longer, device="cpu", quiet=True)[0].step == 4
+
+
+def test_what_is_divided_goes_to_its_devices_layer_by_layer(world: World, tmp_path: Path) -> None:
+    """Loaded, it is on the processor; ``fully_shard`` moves what it is given, and divides it.
+
+    With gloo the device is the processor too: what can be seen is what it is given at a time.
+    """
+    paths = (world.core, world.data, world.prepared, tmp_path / "run")
+    run_by_two(DIVIDING, TORCHRUN, tmp_path, *map(str, paths))
 
 
 def test_of_what_is_divided_only_the_process_that_leads_keeps_more_than_one_tensor(

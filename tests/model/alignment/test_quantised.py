@@ -23,6 +23,8 @@ from heliograph.model.training.alignment.run import opened, train
 from heliograph.model.training.loop import trainable
 
 from .conftest import World, world_of
+from .test_processes import SCRIPT, TORCHRUN, run_by_two
+from .test_runs import losses
 
 pytest.importorskip("bitsandbytes")
 
@@ -101,3 +103,15 @@ def test_lora_trains_over_four_bits(world: World, tmp_path: Path) -> None:
     lora = load_file(out / "language" / "adapter" / "adapter_model.safetensors")
     assert all(x.any() for x in lora.values())
     AnyToAny.from_pretrained(out)
+
+
+def test_two_processes_with_four_bits_each_give_the_losses_of_one(
+    world: World, tmp_path: Path
+) -> None:
+    paths = (world.core, world.data, world.prepared, tmp_path)
+    run_by_two(SCRIPT, TORCHRUN, tmp_path, *map(str, paths), "instruct-quantised")
+    one = world.settings("instruct", tmp_path / "one", at_once=2, qlora=True)
+    train(one, device="cpu", quiet=True)
+    both = losses(tmp_path / "instruct-quantised"), losses(tmp_path / "one")
+    found, wanted = ([float(loss) for _, loss in read] for read in both)
+    assert len(wanted) == 4 and found == pytest.approx(wanted, rel=1e-3)

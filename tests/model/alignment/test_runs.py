@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -498,6 +499,34 @@ def test_too_little_memory_is_found_before_anything_is_loaded(
         train(world.settings("encode", tmp_path), device="cpu", quiet=True)
 
 
+def test_a_core_that_is_divided_needs_the_room_of_its_share(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = world.settings("instruct", tmp_path, shard=True, bf16=True)
+    whole = sum(part.bytes for part in memory.parts(settings))
+    language = 2 * memory.parts(settings)[0].numbers
+    room = {"cuda": whole // 2, "cpu": 2 * language}
+    monkeypatch.setattr(memory, "free", lambda device: room[device.type])
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    gpu = torch.device("cuda")
+    memory.check(settings, gpu, 2)
+    for copied, size in ((replace(settings, shard=False), 2), (settings, 1)):
+        with pytest.raises(TrainingError, match="are free on cuda: try"):
+            memory.check(copied, gpu, size)
+    # On the way there each process of the machine has it, unless it is mapped from its files.
+    room["cpu"] -= 1
+    with pytest.raises(TrainingError, match=r"in bfloat16, 2 process\(es\) take .* are free: one"):
+        memory.check(settings, gpu, 2)
+    AnyToAny.from_pretrained(world.core).save_pretrained(tmp_path / "core", torch.bfloat16)
+    memory.check(replace(settings, core=tmp_path / "core"), gpu, 2)
+    # Processes without GPUs share their memory, and the whole core is in it.
+    room["cpu"] = whole
+    memory.check(settings, torch.device("cpu"), 2)
+    room["cpu"] -= 1
+    with pytest.raises(TrainingError, match="are free on cpu: try"):
+        memory.check(settings, torch.device("cpu"), 2)
+
+
 def test_no_more_is_free_than_a_container_may_have(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -536,6 +565,8 @@ def test_settings_that_exclude_each_other_are_refused(world: World, tmp_path: Pa
         world.settings("encode", world.core / "run")
     with pytest.raises(InputError, match="choose one"):
         world.settings("instruct", tmp_path, full=True, qlora=True)
+    with pytest.raises(InputError, match="take --qlora or --shard"):
+        world.settings("instruct", tmp_path, qlora=True, shard=True)
 
 
 def test_four_bits_without_their_library_name_the_extra(
