@@ -90,31 +90,34 @@ def plan_here(settings: Settings) -> Plan:
     from heliograph.model.needs import needs
     from heliograph.model.plan import plan
 
-    needed = needs(settings.weights_dir())
-    if settings.llm is not None:
-        needed = tuple(need for need in needed if need.role == "decoder")
+    needed = needs(settings.weights_dir(), decoders_only=settings.llm is not None)
     return plan(needed, memory_here(settings.gpu_memory), half=half_here())
 
 
 def check_memory(settings: Settings) -> None:
-    """Check that this machine's memory holds the settings' core, as it is loaded without ``auto``.
+    """Check that the settings' device holds their core, as it is loaded without ``auto``; beside a
+    chat model, its decoders.
 
     It takes seconds, so small weights aren't looked into: any machine that runs torch holds them.
 
     Raises:
-        TooLittleMemory: it has too little.
+        InputError: there is no such device here.
+        TooLittleMemory: there is too little on it, or on the way to it.
         WeightsError: a part is missing or damaged.
     """
-    from heliograph.model.machine import cpu_memory
-    from heliograph.model.plan import check_processor
+    from heliograph.model.machine import device_here, memory_of
     from heliograph.model.shelf import Shelf
 
-    folder = settings.weights_dir()
-    if settings.device != "cpu" or Shelf.from_pretrained(folder).stored() < LARGE:
+    folder, device = settings.weights_dir(), device_here(settings.device)
+    only = settings.llm is not None
+    known = device.type in ("cpu", "cuda")  # of others torch doesn't tell what is free
+    if not known or Shelf.from_pretrained(folder).stored(decoders_only=only) < LARGE:
         return
     from heliograph.model.needs import needs
+    from heliograph.model.plan import check_device
 
-    check_processor(needs(folder), cpu_memory(), settings.dtype)
+    needed = needs(folder, decoders_only=only)
+    check_device(needed, memory_of(device), settings.dtype, device=str(device))
 
 
 def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
@@ -138,7 +141,9 @@ def chat_core(settings: Settings, tools: Sequence[BaseTool]) -> Core:
     if settings.device == "auto":
         shelf.plan, device = plan_here(settings), torch.device("cpu")  # which the plan overrides
     else:
+        check_memory(settings)
         device = device_here(settings.device)
+        shelf.dtype = getattr(torch, settings.dtype)
     return ChatModelCore(
         chat_models.named(settings.llm),
         lambda modality: shelf.decoder(modality, device),

@@ -48,6 +48,14 @@ def memory_here(gpu_limit: float | None = None) -> Memory:
     return Memory(cpu_memory(), tuple(free))
 
 
+def memory_of(device: torch.device) -> Memory:
+    """What is free now besides a device, and of it where it is a GPU of CUDA."""
+    import torch
+
+    gpus = (torch.cuda.mem_get_info(device)[0],) if device.type == "cuda" else ()
+    return Memory(cpu_memory(), gpus)
+
+
 def cpu_memory() -> int:
     """Bytes that a new process may fill without pushing others out."""
     free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -41,12 +41,13 @@ BLANK: Mapping[Modality, Clip] = {
 }
 
 
-def needs(directory: Path | str) -> tuple[Need, ...]:
+def needs(directory: Path | str, *, decoders_only: bool = False) -> tuple[Need, ...]:
     """What each part of a core needs.
 
     Args:
         directory: of the core, or its id on the hub. Parts that lie elsewhere are taken as they
             are, without hashing them.
+        decoders_only: look at nothing else, which needn't be there then.
 
     Raises:
         WeightsError: there is no core, or a part is missing, damaged or pickled.
@@ -54,8 +55,14 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
     directory = core_folder(directory)
     shelf = Shelf.from_pretrained(directory)
     origins = shelf.origins
-    projections = headers(directory / "projections.safetensors")
     place = partial(origins.place, directory, hashed=False)
+    decoders = tuple(
+        _decoder_in(place(f"decoders/{modality}", "decoder"), modality)
+        for modality in shelf.decoders
+    )
+    if decoders_only:
+        return decoders
+    projections = headers(directory / "projections.safetensors")
     return (
         _language_in(place(LANGUAGE, "language"), directory / LANGUAGE),
         Need(PROJECTIONS, "projections", sum(h.count for h in projections.values())),
@@ -70,10 +77,7 @@ def needs(directory: Path | str) -> tuple[Need, ...]:
             )
             for name, known in shelf.encoders.items()
         ),
-        *(
-            _decoder_in(place(f"decoders/{modality}", "decoder"), modality)
-            for modality in shelf.decoders
-        ),
+        *decoders,
     )
 
 

@@ -287,31 +287,37 @@ def plan(
         if least is None or over < least[0]:
             least = (over, found)
     assert least is not None
-    raise TooLittleMemory(_shortage(least[1]))
+    raise TooLittleMemory(
+        f"This core takes {_missing(least[1])}, even in the smallest form that it has."
+    )
 
 
-def check_processor(
-    needs: Sequence[Need], memory: int, precision: Precision, context: int = CONTEXT
+def check_device(
+    needs: Sequence[Need],
+    memory: Memory,
+    precision: Precision,
+    context: int = CONTEXT,
+    device: str = CPU,
 ) -> None:
-    """Check that the processor's memory holds all parts in one precision, as a core that is loaded
-    without a plan is in it.
+    """Check that one device holds all parts in one precision, as they are without a plan.
 
     Args:
         needs: of all parts.
-        memory: what there is, in bytes.
+        memory: of the machine, and of the GPU where it is one.
         precision: in which they compute.
         context: positions that a conversation may take.
+        device: in torch's words.
 
     Raises:
         TooLittleMemory: it doesn't; the message says how much is missing.
     """
-    everything = frozenset(need.part for need in needs)
-    arrangement = _Arrangement(everything, (), precision, False, precision)
-    peak = _arranged(needs, Memory(memory), arrangement, "bfloat16", context, "cuda").cpu_peak
-    if peak > memory:
+    off = frozenset() if memory.gpus else frozenset(need.part for need in needs)
+    arrangement = _Arrangement(off, (), precision, False, precision)
+    found = _arranged(needs, memory, arrangement, precision, context, device)
+    if said := _missing(found):
         raise TooLittleMemory(
-            f"This core takes {_short('of memory', peak, memory)} in {precision}; `--device auto` "
-            "loads it in the precision, and on the devices, that it fits."
+            f"This core takes {said} in {precision}; `--device auto` loads it in the precision, "
+            "and on the devices, that it fits."
         )
 
 
@@ -362,7 +368,7 @@ def _arranged(
     needs: Sequence[Need],
     memory: Memory,
     arrangement: _Arrangement,
-    half: Half,
+    half: Precision,
     context: int,
     device: str,
 ) -> Plan:
@@ -431,7 +437,8 @@ def _peak(placements: Iterable[Placement], device: str) -> int:
     return resting + max((p.visiting for p in on), default=0)
 
 
-def _shortage(found: Plan) -> str:
+def _missing(found: Plan) -> str:
+    """What a plan takes more of than there is, as the middle of a sentence; empty if it fits."""
     memory, said = found.memory, []
     for device, peak, usable in zip(found.devices, found.gpu_peaks, memory.usable, strict=True):
         if peak > usable:
@@ -439,7 +446,7 @@ def _shortage(found: Plan) -> str:
             said.append(_short(kind, peak, usable))
     if found.cpu_peak > memory.cpu:
         said.append(_short("of memory", found.cpu_peak, memory.cpu))
-    return f"This core takes {' and '.join(said)}, even in the smallest form that it has."
+    return " and ".join(said)
 
 
 def _short(kind: str, peak: int, there: int) -> str:

@@ -83,16 +83,20 @@ class Shelf:
                 f"an entry ({error})."
             ) from error
 
-    def stored(self) -> int:
+    def stored(self, *, decoders_only: bool = False) -> int:
         """Bytes of the weights of the core's parts, wherever they lie; nothing of them is read.
+
+        Args:
+            decoders_only: leave out the others, which needn't be there then.
 
         Raises:
             WeightsError: the source of a part is missing.
         """
         assert self.directory is not None
-        parts: dict[str, Kind] = {LANGUAGE: "language"}
-        parts |= {f"encoders/{name}": "encoder" for name in self.encoders}
-        parts |= {f"decoders/{modality}": "decoder" for modality in self.decoders}
+        parts: dict[str, Kind] = {f"decoders/{modality}": "decoder" for modality in self.decoders}
+        if not decoders_only:
+            parts |= {LANGUAGE: "language"}
+            parts |= {f"encoders/{name}": "encoder" for name in self.encoders}
         return sum(
             file.stat().st_size
             for part, kind in parts.items()

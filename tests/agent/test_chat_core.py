@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from langchain_core.callbacks import CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.fake_chat_models import FakeListChatModel
@@ -22,15 +24,18 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from pydantic import Field
 
-from heliograph.agent import chat_models
+from heliograph.agent import chat_models, loading
 from heliograph.agent.assistant import Assistant
 from heliograph.agent.chat_core import ChatModelCore, to_langchain
 from heliograph.agent.cli import main
 from heliograph.agent.settings import Settings
 from heliograph.agent.testing import ScriptedCore
-from heliograph.model.errors import InputError, ToolFailed, WeightsError
+from heliograph.model import machine
+from heliograph.model.errors import InputError, ToolFailed, TooLittleMemory, WeightsError
 from heliograph.model.media import Image, read, write
+from heliograph.model.needs import needs
 from heliograph.model.parts import Media, Message, Text, ToolCall
+from heliograph.model.plan import PROCESS
 from heliograph.tools.calculate import calculate
 
 Call = tuple[str, str]
@@ -186,3 +191,25 @@ def test_llm_on_the_command_line_draws_with_the_bundled_decoder(
     drawn = next(tmp_path.glob("*.png"))
     clip = read(Media("image", "image/png", drawn.read_bytes()))
     assert isinstance(clip, Image) and clip.pixels.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_beside_a_chat_model_there_has_to_be_memory_for_the_decoders_only(
+    tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    shutil.copytree(tiny_core_dir, tmp_path / "core")
+    for gone in ("language", "encoders"):
+        shutil.rmtree(tmp_path / "core" / gone)
+    monkeypatch.setattr(chat_models, "named", lambda name: Scripted(replies=[]))
+    monkeypatch.setattr(loading, "LARGE", 1)
+    settings = Settings.of(weights=tmp_path / "core", home=tmp_path, llm="a:b", device=device)
+    settings = settings.model_copy(update={"dtype": "bfloat16"})
+    needed = [need for need in needs(tiny_core_dir) if need.role == "decoder"]
+    smallest = PROCESS + sum(need.weights("bfloat16") for need in needed)
+    smallest += max(need.working("bfloat16", 0) for need in needed)
+    monkeypatch.setattr(machine, "cpu_memory", lambda: smallest)
+    core = loading.chat_core(settings, [])
+    assert next(core.decoder("image").pipeline.unet.parameters()).dtype == torch.bfloat16
+    monkeypatch.setattr(machine, "cpu_memory", lambda: smallest - 1)
+    with pytest.raises(TooLittleMemory, match=r"takes 1\.0 GB of memory where"):
+        loading.chat_core(settings, [])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from heliograph.agent import loading
 from heliograph.agent.cli import main
@@ -116,6 +117,32 @@ def test_without_auto_too_little_memory_is_found_before_loading(
     load_core(settings.model_copy(update={"dtype": "bfloat16"}))
     monkeypatch.setattr(machine, "cpu_memory", lambda: peak)
     load_core(settings)
+
+
+def test_a_gpu_that_is_named_is_checked_before_loading(
+    tiny_core_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is here: what it is asked about itself is told for it."""
+    needed = needs(tiny_core_dir)
+    roomy = plan(needed, Memory(16 * GB, (8 * GB,)), half="float16")
+    free = {"cuda:1": 0, "cpu": roomy.cpu_peak}
+    monkeypatch.setattr(loading, "LARGE", 1)
+    monkeypatch.setattr(machine, "device_here", torch.device)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free[str(device)], 8 * GB))
+    monkeypatch.setattr(machine, "cpu_memory", lambda: free["cpu"])
+    values = {"weights": tiny_core_dir, "home": tmp_path, "device": "cuda:1"}
+    settings = Settings.of(**values, dtype="float16")
+    peak = roomy.gpu_peaks[0]
+    free["cuda:1"] = peak * 10 // 9 + 2  # a tenth of a GPU is left
+    loading.check_memory(settings)
+    with pytest.raises(TooLittleMemory, match=r"of GPU memory where .* in float32; `"):
+        load_core(Settings.of(**values))
+    free["cuda:1"] = peak * 10 // 9 - 2
+    with pytest.raises(TooLittleMemory, match=r"of GPU memory where .* in float16; `"):
+        load_core(settings)
+    free |= {"cuda:1": 8 * GB, "cpu": roomy.cpu_peak - 1}  # parts are on their way there
+    with pytest.raises(TooLittleMemory, match=r"takes 1\.0 GB of memory where"):
+        load_core(settings)
 
 
 def test_preparing_data_finds_too_little_memory_before_loading(
