@@ -34,9 +34,9 @@ from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, Modality
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
 from heliograph.model.shelf import NAMES, Shelf
-from heliograph.model.sources import READ, Source, base_of, find
+from heliograph.model.sources import READ, Kind, Size, Source, base_of, find, size_of
 
-__all__ = ["Parts", "compose"]
+__all__ = ["Parts", "compose", "sizes"]
 
 
 def compose(
@@ -100,6 +100,18 @@ def compose(
         _write_language(partial / LANGUAGE, language, rows, found.folder, copy)
         _write_parts(partial, readers, pipelines, copy)
         core.save_projections(partial)
+
+
+def sizes(parts: Parts) -> dict[str, Size]:
+    """What ``compose`` would read and download of each place, before it does.
+
+    Raises:
+        InputError, WeightsError: as ``size_of``.
+    """
+    named: dict[str, Kind] = {parts.language: "language"}
+    named |= dict.fromkeys(parts.encoders.values(), "encoder")
+    named |= dict.fromkeys(parts.decoders.values(), "decoder")
+    return {name: size_of(name, kind) for name, kind in named.items()}
 
 
 def input_projection(

@@ -14,10 +14,13 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import InputError, WeightsError
+
+if TYPE_CHECKING:
+    from huggingface_hub import DryRunFileInfo
 
 Kind: TypeAlias = Literal["language", "encoder", "decoder", "core"]
 
@@ -117,6 +120,16 @@ class Source:
         return source
 
 
+@dataclass(frozen=True)
+class Size:
+    """Bytes of a part's files."""
+
+    whole: int
+    """All that are read of it."""
+    missing: int
+    """Of these, what is to be downloaded."""
+
+
 def find(name: str, kind: Kind) -> tuple[Source, Path]:
     """Pin a source by its name: a path that exists, or ``owner/name`` or ``owner/name@revision``.
 
@@ -131,10 +144,8 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
         if path.is_file() and kind != "encoder":
             raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
         return pinned(path, known=IMAGEBIND if path.is_file() else None), path
-    repository, _, revision = name.partition("@")
-    if not _ID.fullmatch(repository):
-        raise InputError(f"There is no file or folder {name}, and it is no id of a hub either.")
-    folder, commit = from_hub(repository, revision or None, kind)
+    repository, revision = _split(name)
+    folder, commit = from_hub(repository, revision, kind)
     return Source(id=repository, revision=commit, licence=licence(folder)), folder
 
 
@@ -152,6 +163,32 @@ def pinned(path: Path, suffixes: Collection[str] = READ, known: str | None = Non
     path = path.resolve()
     told = licence(path if path.is_dir() else path.parent)
     return Source(path=str(path), sha256=content_hash(path, suffixes), licence=told or known)
+
+
+def size_of(name: str, kind: Kind) -> Size:
+    """What ``find`` would read and download; nothing is downloaded.
+
+    Offline it is what lies in the cache.
+
+    Raises:
+        InputError: there is no such path, and it is no id either.
+        WeightsError: it is an id, and can't be had.
+    """
+    from huggingface_hub import constants
+
+    path = Path(name).expanduser()
+    if not path.exists():
+        repository, revision = _split(name)
+        if not constants.HF_HUB_OFFLINE:
+            files = _snapshot(repository, revision, kind, dry_run=True)
+            assert not isinstance(files, str)
+            if not any(file.filename.endswith(".safetensors") for file in files):
+                raise WeightsError(_without_safetensors(name))
+            missing = (file.file_size or 0 for file in files if file.will_download)
+            return Size(sum(file.file_size or 0 for file in files), sum(missing))
+        path, _ = from_hub(repository, revision, kind)
+    there = [path] if path.is_file() else (p for p in path.rglob("*") if p.suffix in READ)
+    return Size(sum(p.stat().st_size for p in there if p.is_file()), 0)
 
 
 def is_id(name: str) -> bool:
@@ -186,18 +223,42 @@ def from_hub(repository: str, revision: str | None, kind: Kind) -> tuple[Path, s
     Raises:
         WeightsError: it isn't there, isn't allowed, or has no safetensors.
     """
+    folder = _snapshot(repository, revision, kind)
+    assert isinstance(folder, str)
+    if not any(Path(folder).rglob("*.safetensors")):
+        raise WeightsError(
+            _without_safetensors(f"{repository}@{revision}" if revision else repository)
+        )
+    return Path(folder), Path(folder).name
+
+
+def _split(name: str) -> tuple[str, str | None]:
+    """An id and the revision that is named behind it.
+
+    Raises:
+        InputError: it is no id.
+    """
+    repository, _, revision = name.partition("@")
+    if not _ID.fullmatch(repository):
+        raise InputError(f"There is no file or folder {name}, and it is no id of a hub either.")
+    return repository, revision or None
+
+
+def _snapshot(
+    repository: str, revision: str | None, kind: Kind, dry_run: bool = False
+) -> str | list[DryRunFileInfo]:
+    """A repository's snapshot, or in a dry run what is known of its files."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     name = f"{repository}@{revision}" if revision else repository
     try:
-        folder = Path(
-            snapshot_download(
-                repository,
-                revision=revision,
-                allow_patterns=_ALLOW[kind],
-                ignore_patterns=_IGNORE[kind],
-            )
+        return snapshot_download(
+            repository,
+            revision=revision,
+            allow_patterns=_ALLOW[kind],
+            ignore_patterns=_IGNORE[kind],
+            dry_run=dry_run,
         )
     except GatedRepoError as error:
         raise WeightsError(
@@ -214,11 +275,10 @@ def from_hub(repository: str, revision: str | None, kind: Kind) -> tuple[Path, s
             ) from error
         what = " ".join(str(error).split())[:200]
         raise WeightsError(f"{name} can't be downloaded: {what}") from error
-    if not any(folder.rglob("*.safetensors")):
-        raise WeightsError(
-            f"{name} has no weights in safetensors, the only format that is read of a hub."
-        )
-    return folder, folder.name
+
+
+def _without_safetensors(name: str) -> str:
+    return f"{name} has no weights in safetensors, the only format that is read of a hub."
 
 
 def content_hash(path: Path, suffixes: Collection[str] = READ) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from heliograph.model.compose import Parts
     from heliograph.model.inspect import Inspection
     from heliograph.model.parts import Modality
+    from heliograph.model.sources import Size
 
 PLACE = "a folder, or an id of the Hugging Face Hub (owner/name or owner/name@revision)"
 
@@ -65,6 +66,9 @@ def compose(
         typer.Option(help="Chat template (Jinja) for a tokenizer that has none; its own wins."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the fresh weights.")] = 0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what is to be downloaded; change nothing.")
+    ] = False,
 ) -> None:
     """Make a core of a language model, encoders and decoders, with fresh projections.
 
@@ -74,6 +78,7 @@ def compose(
     from rich.console import Console
 
     from heliograph.model.compose import compose as run
+    from heliograph.model.compose import sizes
     from heliograph.model.errors import InputError
 
     given: dict[str, Any] = {"projection": projection, "tokens": tokens, "pooled": pooled or None}
@@ -83,6 +88,9 @@ def compose(
     if template is not None:
         given["template"] = _text(template)
     parts = _parts(preset, language, named("--encoder", encoder), named("--decoder", decoder))
+    if dry_run:
+        _show_sizes(sizes(parts))
+        return
     console = Console(stderr=True)
     with console.status("composing") as status:
         run(replace(parts, **given), out, copy, seed, status.update)
@@ -188,6 +196,23 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"The chat template {path} can't be read.") from error
+
+
+def _show_sizes(found: dict[str, Size]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from heliograph.model.plan import in_gb
+
+    table = Table("from", "files", "to download")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, size in found.items():
+        table.add_row(name, in_gb(size.whole), in_gb(size.missing) if size.missing else "")
+    console = Console()
+    console.print(table)
+    whole, missing = (sum(sizes) for sizes in zip(*map(astuple, found.values()), strict=True))
+    console.print(f"{in_gb(missing)} of {in_gb(whole)} are to be downloaded.", highlight=False)
 
 
 def _show(found: Inspection) -> None:

@@ -10,7 +10,9 @@ import pytest
 
 from heliograph.agent.cli import main
 from heliograph.model.core import AnyToAny
+from heliograph.model.plan import in_gb
 from heliograph.model.primer import weights_dir
+from heliograph.model.sources import READ
 
 CommandLine = Callable[..., tuple[int, str, str]]
 
@@ -52,6 +54,20 @@ def test_a_core_of_given_parts(run: CommandLine, tmp_path: Path, tiny_core_dir: 
         (out / "config.json").read_text().replace(str(imagebind), "/nowhere")
     )
     assert run("inspect", str(out))[0] == 1
+
+
+def test_a_dry_run_tells_the_sizes_and_writes_nothing(
+    run: CommandLine, tmp_path: Path, tiny_core_dir: Path
+) -> None:
+    language = tiny_core_dir / "language"
+    arguments = ("compose", "--language", str(language), "--out", str(tmp_path / "core"))
+    code, out, _ = run(*arguments, "--dry-run")
+    assert code == 0 and not (tmp_path / "core").exists()
+    read = [p for p in language.iterdir() if p.suffix in READ]
+    size = sum(p.stat().st_size for p in read)
+    assert f"0 MB of {in_gb(size)} are to be downloaded." in out
+    code, _, err = run("compose", "--language", "a/b", "--out", "core", "--dry-run")
+    assert code == 4 and "set HF_HUB_OFFLINE=0" in err
 
 
 @pytest.mark.skipif(not weights_dir().is_dir(), reason="no weights are bundled")

@@ -12,16 +12,17 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import DryRunFileInfo, constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from heliograph.model import sources
 from heliograph.model.checkpoint import read_json
-from heliograph.model.compose import Parts, compose
+from heliograph.model.compose import Parts, compose, sizes
 from heliograph.model.core import AnyToAny
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.hub import push_to_hub
 from heliograph.model.inspect import inspect
+from heliograph.model.sources import Size
 
 FIRST, SECOND = "1" * 40, "2" * 40
 IDS = {
@@ -190,6 +191,42 @@ def test_only_what_cannot_run_is_asked_for(
             ignore_patterns=options["ignore"],
         )
         assert set(kept) == set(files), kind
+
+
+def test_what_is_to_be_downloaded_is_told_before_it_is(
+    of_ids: Parts, cache: Cache, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def on_disk(folder: Path) -> int:
+        read = (p for p in folder.rglob("*") if p.suffix in sources.READ)
+        return sum(p.stat().st_size for p in read)
+
+    # Offline it is what the cache and this machine's folders hold.
+    parts = replace(of_ids, decoders={"image": str(folders / "pictures")})
+    places = {name: Size(on_disk(folders / name), 0) for name in ("llama", "clip", "clap")}
+    expected = {IDS[name]: size for name, size in places.items()}
+    pictures = Size(on_disk(folders / "pictures"), 0)
+    assert sizes(parts) == {**expected, str(folders / "pictures"): pictures}
+    with pytest.raises(WeightsError, match="in the cache of huggingface_hub: set HF_HUB_OFF"):
+        sizes(replace(parts, language="no/such-model"))
+
+    # The hub is asked for the files of a part, by the patterns with which they are downloaded.
+    asked: dict[str, Any] = {}
+    weights = "model.safetensors"
+
+    def known(repository: str, **options: Any) -> list[DryRunFileInfo]:
+        assert options["dry_run"]
+        asked[repository] = options["allow_patterns"]
+        of = {"llama": [("config.json", 3, False), (weights, 500, True)]}
+        files = of.get(repository.rpartition("/")[2], [("pytorch_model.bin", 7, True)])
+        return [DryRunFileInfo(FIRST, n, name, "", not new, new) for name, n, new in files]
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", known)
+    alone = Parts(IDS["llama"], decoders={"image": str(folders / "pictures")})
+    assert sizes(alone) == {IDS["llama"]: Size(503, 500), str(folders / "pictures"): pictures}
+    assert asked == {IDS["llama"]: sources._ALLOW["language"]}
+    with pytest.raises(WeightsError, match="someone/clip has no weights in safetensors"):
+        sizes(parts)
 
 
 @pytest.mark.parametrize(
