@@ -1,7 +1,8 @@
 """The processes that train together: one for each device, started by torchrun or accelerate.
 
-Both set the same environment (``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK`` and the address of the
-first), and that is all that is read. Without it there is a team of one, which costs nothing.
+Both set the same environment (``RANK``, ``WORLD_SIZE``, the same two with ``LOCAL_`` for each
+machine, and the address of the first), and that is all that is read. Without it there is a team of
+one, which costs nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class Team:
 
 
 ALONE = Team()
+
+
+def processes_here() -> int:
+    """How many of the processes are on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 @contextmanager

@@ -8,7 +8,6 @@ the forward pass keeps depends on the samples' lengths; ``measure.py`` measures 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ from heliograph.model.senses import language_headers
 from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.parts import precision, stored_precision
 from heliograph.model.training.alignment.settings import Settings
+from heliograph.model.training.team import processes_here
 
 HEADS = ("lm_head.weight", "embed_out.weight")
 VOCABULARY = ("embed_tokens.weight", "wte.weight", "embed_in.weight", *HEADS)
@@ -146,7 +146,7 @@ def _check_reading(settings: Settings, numbers: int) -> None:
     dtype = precision(settings)
     if stored_precision(base) == dtype:
         return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    here = processes_here()
     needed, room = here * numbers * dtype.itemsize, free(torch.device("cpu"))
     if needed > room:
         name = str(dtype).removeprefix("torch.")
