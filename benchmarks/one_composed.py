@@ -40,7 +40,7 @@ def main() -> None:
             core.decoder(modality)
     elif way == "import":
         imagebind, out = folder / "imagebind.pth", Path(sys.argv[3])
-        import_nextgpt(folder / "nextgpt", str(folder / "vicuna"), imagebind, out)
+        import_nextgpt(folder / "nextgpt", folder / "vicuna", imagebind, out)
     print(json.dumps({"seconds": time.perf_counter() - began, "peak_mb": peak_mb()}))
 
 

@@ -65,10 +65,10 @@ class Imported:
 
 def import_nextgpt(
     checkpoint: Path,
-    language: str,
+    language: Path | str,
     imagebind_file: Path,
     out: Path,
-    decoders: Mapping[Modality, str] | None = None,
+    decoders: Mapping[Modality, Path | str] | None = None,
     copy: bool = False,
     told: Callable[[str], None] = lambda step: None,
 ) -> Imported:
@@ -102,11 +102,11 @@ def import_nextgpt(
     if layout.pooled:
         encoder = PooledEncoder(encoder, encoder.width("image"))
     outputs = _outputs(state, layout)
-    pipelines = {m: Found(*find(name, "decoder")) for m, name in (decoders or {}).items()}
+    pipelines = {m: Found(*find(str(name), "decoder")) for m, name in (decoders or {}).items()}
     for modality in pipelines:
         _check_decoder(modality, pipelines, outputs)
     told("reading the language model")
-    base = _base(language, layout)
+    base = _base(str(language), layout)
     folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
     model = languages.restored(base.folder, folder, state, layout)
     _check_width(model.width, [*inputs.values(), *outputs.values()])
