@@ -141,6 +141,7 @@ def check_loads_and_saves(core_dir: Path, folder: Path) -> AnyToAny:
 
 def check_a_turn_in(core: AnyToAny) -> None:
     """Each medium that it reads is read, differently from another, and answered."""
+    assert core.sees
     for modality in core.sees:
         one, other = shown(modality)
         features = {media.sha256: core.encode(media) for media in (one, other)}
@@ -269,13 +270,12 @@ def assert_same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> None:
         assert torch.equal(tensor, other[name]), name
 
 
-def chain(kind: str, names: Any) -> Any:
-    return pytest.mark.parametrize(
-        "core_dir", [pytest.param((kind, name), id=name) for name in names], indirect=True
-    )
+def chain(**kinds: Any) -> Any:
+    each = [pytest.param((kind, name), id=name) for kind, names in kinds.items() for name in names]
+    return pytest.mark.parametrize("core_dir", each, indirect=True)
 
 
-@chain("language", FAMILIES)
+@chain(language=FAMILIES, own=OWN, eyeless=EYELESS)
 def test_each_language_model(core_dir: Path, tmp_path: Path) -> None:
     core = check_loads_and_saves(core_dir, tmp_path / "saved")
     check_a_turn_in(core)
@@ -283,36 +283,19 @@ def test_each_language_model(core_dir: Path, tmp_path: Path) -> None:
     check_the_stages(core_dir, tmp_path)
 
 
-@chain("own", OWN)
-def test_each_language_model_that_reads_by_itself(core_dir: Path, tmp_path: Path) -> None:
-    core = check_loads_and_saves(core_dir, tmp_path / "saved")
-    assert len(core.sees) == 1
-    check_a_turn_in(core)
-    check_a_turn_out(core)
-    check_the_stages(core_dir, tmp_path)
-
-
-@chain("eyeless", EYELESS)
-def test_each_language_model_without_its_eyes(core_dir: Path, tmp_path: Path) -> None:
-    core = check_loads_and_saves(core_dir, tmp_path / "saved")
-    check_a_turn_in(core)
-    check_a_turn_out(core)
-    check_the_stages(core_dir, tmp_path)
-
-
-@chain("encoders", SMALL)
+@chain(encoders=SMALL)
 def test_each_encoder(core_dir: Path, tmp_path: Path) -> None:
     check_a_turn_in(check_loads_and_saves(core_dir, tmp_path / "saved"))
     check_the_stages(core_dir, tmp_path)
 
 
-@chain("decoders", RECIPES)
+@chain(decoders=RECIPES)
 def test_each_decoder(core_dir: Path, tmp_path: Path) -> None:
     check_a_turn_out(check_loads_and_saves(core_dir, tmp_path / "saved"))
     check_the_stages(core_dir, tmp_path)
 
 
-@chain("language", ["Llama"])
+@chain(language=["Llama"])
 def test_a_language_model_that_has_trained_whole_is_the_core_s_own(
     core_dir: Path, tmp_path: Path
 ) -> None:
