@@ -45,6 +45,38 @@ ENGLISH = {
         a red square|a blue circle|a green triangle|a yellow square|a purple star|a black circle
         a tennis ball|a basketball|a chess board|a dice|a puzzle|a kite|a doll|a teddy bear|a yo-yo
         a candle|a torch|a balloon|a present|a Christmas tree|a medal|a trophy|an anchor|a wheel
+        a hyena|a cheetah|a buffalo|a bull|a calf|a lamb|a pony|a stallion|a fawn|a moose|a reindeer
+        an antelope|a gazelle|a badger|a raccoon|a skunk|a ferret|a weasel|a mole|a chimpanzee
+        an orangutan|a walrus|a sea lion|a squid|a salmon|a tuna|a shrimp|an oyster|a starfish
+        a seahorse|a catfish|a newt|a chameleon|a cobra|a python|a turkey|a rooster|an ostrich
+        an emu|a stork|a heron|a pelican|a seagull|a sparrow|a swallow|a magpie|a raven|a vulture
+        a hawk|a falcon|a toucan|a wasp|a fly|a moth|a beetle|a caterpillar|a dragonfly
+        a grasshopper|a cockroach|a flea|a slug|an apricot|a plum|a fig|a date|a grapefruit
+        a pomegranate|a raspberry|a blueberry|an olive|a cabbage|a lettuce|a leek|a radish|a turnip
+        a beetroot|celery|spinach|a bean|a pea|ginger|rice|a croissant|a pancake|a waffle|a muffin
+        a pie|a burger|a steak|a sausage|bacon|a kebab|a taco|apple juice|tomato soup|an apple tree
+        a banana skin|a bread knife|honey|butter|jam|salt|sugar|an oak tree|a pine tree|a tree house
+        a doghouse|a birdcage|a beehive|a fish tank|a horseshoe|a school bag|a bus stop
+        a train station|a car tyre|a fire hydrant|a house of cards|a star sign|a moon rover
+        a key ring|a rain coat|a heart surgeon|a piano stool|a drumstick|a van|a limousine|a jeep
+        a bulldozer|a crane|a forklift|a wheelbarrow|a sledge|a cable car|a ferry|a yacht|a raft
+        a gondola|a glider|a drone|a parachute|a satellite|a space station|a traffic light|a pyramid
+        a palace|a hut|an igloo|a barn|a windmill|a well|a fence|a gate|a cathedral|a hotel
+        a restaurant|a supermarket|a bakery|a bank|a theatre|a zoo|a playground|a swimming pool
+        an airport|a fridge|an oven|a toaster|a kettle|a frying pan|a plate|a bowl|a cup|a teapot
+        a bottle|a pillow|a blanket|a towel|a curtain|a drawer|a bathtub|a shower|a tap|soap
+        a toothbrush|a comb|a razor|lipstick|perfume|a necklace|an earring|a bracelet|a belt|a boot
+        a sandal|a jacket|a skirt|pyjamas|a swimsuit|a helmet|a mask|a suitcase|a handbag|a purse
+        a notebook|a ruler|a rubber|a paintbrush|glue|a stapler|a calculator|a calendar|a stamp
+        a postcard|a magnet|a battery|a plug|a screw|a spade|a rake|a bucket|a broom|a mop|a hose
+        a trombone|a clarinet|an oboe|a tuba|a banjo|a cello|a harmonica|bagpipes|a tambourine
+        a gong|a nurse|a farmer|a soldier|a cook|a judge|a thief|a prince|a princess|a giant|a dwarf
+        a witch|an elf|a fairy|a cowboy|a ninja|a viking|a bride|a grandmother|a finger|an ear
+        a mouth|a leg|a bone|a hill|a valley|a cliff|a glacier|an iceberg|a swamp|a meadow|an oasis
+        a reef|the Earth|Mars|a meteor|ivy|moss|a lily|a poppy|a violet|a bush|a seed|an acorn
+        a root|a log|a thorn|a grey oval|a white diamond|an orange hexagon|a pink spiral
+        a brown rectangle|an arrow|a rugby ball|a golf club|a surfboard|skis|a dartboard|a bow
+        a sword|a shield
         """),
     "topic": words("""
         the president|the weather|football results|politics|the stock market|history|philosophy
@@ -66,21 +98,34 @@ ENGLISH = {
         an owl|a duck|a snake|a whale|a monkey|a donkey|a mouse|a harp|a saxophone|a radio
         a crowd|a football match|a church organ|a speech|a poem|a pop song|the national anthem
         a robot voice|my voice|a printer|a typewriter|a camera|a zip|popcorn|a fountain|a toy
+        a drill|a lawnmower|a motorbike|a tank|a ship|a sewing machine|a coffee machine|a wasp
+        a turkey|a rooster|a seagull|a goose|a cello|a banjo|an oboe|a tuba|a gong|a harmonica
+        a kazoo|a yawn|a hiccup|a kiss|a burp|chewing|a baby laughing|a man coughing
+        a clock striking twelve|a coin|a sword|a whip|a saw|a toaster|a fridge|a hairdryer
+        an earthquake|an avalanche|hail|a volcano|a zipper|a slot machine|a roller coaster|a modem
+        static|white noise|a tiger|bubbles
         """),
     "motion": words("""
         dances|swims|flies away|explodes|melts|laughs|sleeps|walks|runs|eats an apple|sings|cooks
         reads a book|plays football|talks|falls in love|changes colour|turns into a lion|disappears
         opens|breaks|burns|drives a car|writes a letter|waves goodbye|cries|climbs a tree|fights
         hides behind a tree|goes to school|gets dressed|drinks milk|splits in two|zigzags|nods
+        rides a horse|spins a web|coughs|plays the guitar|sneezes|yawns|goes on holiday
+        builds a house|wears a hat|sits on a chair|makes a phone call|faints|whistles|folds
         """),
     "colour": words("""
         red|purple|orange|brown|grey|gold|silver|turquoise|violet|beige|rainbow|striped|transparent
         chequered|dotted|cyan|maroon|olive|wooden|snowy
+        crimson|indigo|lavender|navy|bronze|marble|metallic|checked|spotted|tartan|neon|rusty
+        scarlet|ivory|amber|zebra-striped
         """),
-    "number": words(
-        "four|five|six|seven|eight|nine|ten|twelve|twenty|fifty|a hundred|4|5|6|10|50"
-        "|eleven|thirteen|fifteen|thirty|forty|ninety|a dozen|a thousand|7|8|9|11|12|15|20|30|100"
-    ),
+    "number": words("""
+        four|five|six|seven|eight|nine|ten|twelve|twenty|fifty|a hundred|4|5|6|10|50|eleven|thirteen
+        fifteen|thirty|forty|ninety|a dozen|a thousand|7|8|9|11|12|15|20|30|100|fourteen|sixteen
+        seventeen|eighteen|nineteen|twenty-one|twenty-five|sixty|seventy|eighty|two hundred
+        a million|14|16|17|18|19|21|22|23|24|25|26|29|31|32|35|36|40|45|60|70|80|90|99|120|200|300
+        500|1000
+        """),
 }
 SIGNS = {
     "+": ("plus",),
@@ -113,6 +158,7 @@ SHAPES_EN = (
     "when {was Rome founded|did the war end|is Easter|does the shop open|were you made}?",
     "why {is the sky blue|do we sleep|do cats purr|is the sea salty|are you so slow}?",
     "{tell me a joke|sing me a song|tell me a secret|tell me a story|give me some advice}",
+    "{tell|read} {me|us} a {tale|fairy tale|bedtime story}",
     "{what should i eat|what should i wear|where should i travel|which phone should i buy}?",
     "{book me a flight|order a pizza|call my mother|send an email|set a timer|turn on the lights}",
     "{open a website|search the web|download a file|play a film on tv|buy me a present}",
@@ -123,6 +169,10 @@ SHAPES_EN = (
     "{prove that|show that|is it true that} {primes never end|p equals np|god exists}",
     "{solve the equation|integrate|differentiate} {x squared plus 1|sin of x|y = 3x}",
     "{who is in this picture|who took this photo|when was this taken|where was this taken}?",
+    "{who is|what is the name of} {this person|this man|this woman} {in|on} the {picture|photo}?",
+    "{who is|who's} {that|this|shown here|in the photo|on the picture}?",
+    "{how old|how tall|how rich} is the {man|woman|person} in the {picture|photo}?",
+    "{whose photo is this|who painted this picture|in which year was this|is this person famous}?",
     "{read|write down} the {text|words|letters|sign} {in the picture|on the page}",
     "{is this legal|is this real|is it expensive|is it art|is this dangerous}?",
     "{what should i do about|how do i fix|i am sad about} my {job|car|back|friend}",
@@ -138,6 +188,7 @@ DRAW_EN = (
     "{draw|paint|show me} $object {next to|riding|eating|behind|inside} $thing",
     "{draw|paint|show me} $object and $thing",
     "{draw|paint|show me} $number $many",
+    "a photo with $number $many",
     "{draw|paint|show me} $object on a $colour background",
     "{draw|make|generate} a $colour $noun",
     "{draw|make} {a logo|a portrait|a map|a diagram|a landscape} {of|with|for} $thing",
