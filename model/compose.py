@@ -31,9 +31,9 @@ from heliograph.model.finding import (
 )
 from heliograph.model.language import LanguageModel
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
-from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.parts import MODALITIES, NAMES, Modality
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
-from heliograph.model.shelf import NAMES, Shelf
+from heliograph.model.shelf import Shelf
 from heliograph.model.sources import READ, Kind, Size, Source, base_of, find, size_of
 
 __all__ = ["Parts", "compose", "sizes"]

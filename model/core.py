@@ -39,13 +39,13 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.language import LanguageModel
 from heliograph.model.machine import device_here
 from heliograph.model.origins import LANGUAGE
-from heliograph.model.parts import MODALITIES, Media, Message, Modality
+from heliograph.model.parts import MODALITIES, NAMES, Media, Message, Modality
 from heliograph.model.plan import PROJECTIONS, Plan
 from heliograph.model.pretrained import Quantised, check_quantised
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
 from heliograph.model.referenced import changed_rows
 from heliograph.model.senses import Frame
-from heliograph.model.shelf import NAMES, Shelf, torch_dtype
+from heliograph.model.shelf import Shelf, torch_dtype
 from heliograph.model.signals import Event, Signal
 from heliograph.model.sources import core_folder
 
@@ -403,6 +403,7 @@ class AnyToAny(nn.Module):
             base=base if shelf.origins.referenced(LANGUAGE) else None,
             quantised=quantised,
             spread=spread,
+            complete=True,
         )
         core = cls(language, inputs, outputs)
         core._load_projections(directory / "projections.safetensors")
@@ -466,10 +467,13 @@ class AnyToAny(nn.Module):
         if own != set(state):
             name = min(own ^ set(state))
             raise WeightsError(f"{path} doesn't fit config.json: {name} is in only one of them.")
-        try:
-            self.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise WeightsError(f"{path} doesn't fit config.json: shapes differ.") from error
+        for name, tensor in self.state_dict().items():
+            if name in own and tensor.shape != state[name].shape:
+                shape, wanted = (list(x.shape) for x in (state[name], tensor))
+                raise WeightsError(
+                    f"{path} doesn't fit config.json: {name} is {shape} and should be {wanted}."
+                )
+        self.load_state_dict(state, strict=False)
 
 
 def _sizes(projection: OutputProjection) -> dict[str, Any]:

@@ -20,11 +20,10 @@ from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.headers import headers
 from heliograph.model.language import LanguageModel
-from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.parts import MODALITIES, NAMES, Modality
 from heliograph.model.pretrained import read_template, read_tokenizer
 from heliograph.model.referenced import outline_language
 from heliograph.model.senses import Frame, sense_in
-from heliograph.model.shelf import NAMES
 from heliograph.model.sources import Source, check_safe, find
 
 Projection: TypeAlias = Literal["linear", "mlp", "resampler"]

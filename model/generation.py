@@ -165,14 +165,17 @@ def _start(core: AnyToAny, index: int, row: Row, options: GenerationOptions) -> 
             raise InputError("There are fewer seeds than conversations.")
         seed = seed[index]
     language = core.language
+    makes = core.makes
+    unmade = {i: m for i, m in language.openings.items() if m not in makes}
     return _State(
         splitter=Splitter(
             language.table,
             language.decode,
             index,
-            core.makes,
+            makes,
             options.captions,
             language.stop_strings,
+            unmade,
         ),
         random=torch.Generator().manual_seed(seed),
         room=min(options.max_new_tokens, language.context - len(row.ids)),

@@ -8,7 +8,7 @@ from pathlib import Path
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.files import write_atomically
 from heliograph.model.inspect import Inspection, inspect
-from heliograph.model.shelf import NAMES
+from heliograph.model.parts import NAMES
 from heliograph.model.sources import READ, is_id
 
 UPLOADED = [*(f"*{suffix}" for suffix in READ), "*.md", "LICENSE*", "NOTICE*"]

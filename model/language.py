@@ -76,6 +76,8 @@ class LanguageModel(nn.Module):
             specs: the length of each modality's signal run.
             template: a chat template for a tokenizer that has none; one that it has wins.
 
+        ``openings`` are the ids that begin a medium, of those media too that the signal table
+        lacks: a model that was trained beside another core's decoders knows them still.
         ``frames`` say what stands around media of a modality that the model was trained to read.
 
         Raises:
@@ -92,6 +94,7 @@ class LanguageModel(nn.Module):
         self.frames: Mapping[Modality, Frame] = {}
         self._extend(dialect.tokens(specs))
         self.table = SignalTable.bind(specs, self._id, dialect, self._separator(specs))
+        self.openings = self._openings()
         self._scaffolds: dict[tuple[object, ...], list[list[int]]] = {}
         self._words: dict[int, str] = {}  # what single ids decode to
         # In a tuple, so that torch doesn't list the wrapped parameters twice.
@@ -377,6 +380,7 @@ class LanguageModel(nn.Module):
         base: Path | None = None,
         quantised: Quantised | None = None,
         spread: Sequence[str] = (),
+        complete: bool = False,
     ) -> LanguageModel:
         """Load a folder that ``save_pretrained``, or transformers itself, wrote.
 
@@ -390,14 +394,24 @@ class LanguageModel(nn.Module):
             quantised: in which form linear layers are kept, the head's left out.
             spread: the device of each layer, where not all are on the same; embeddings, norm and
                 head are on ``device``.
+            complete: refuse a tokenizer that lacks one of the dialect's tokens: rows that were
+                trained would silently be replaced by fresh ones.
 
         Raises:
             MissingExtra: it is to be quantised, and what does it isn't installed.
-            WeightsError: a file is missing, damaged, or doesn't fit the configuration.
+            WeightsError: a file is missing, damaged, or doesn't fit the configuration; or the
+                tokenizer lacks a token.
         """
         check_folder(base or directory, "config.json")
         check_folder(directory, "tokenizer_config.json")
         tokenizer = read_tokenizer(directory)
+        known = tokenizer.get_vocab() if complete else {}
+        lacking = [t for t in dialect.tokens(specs) if t not in known] if complete else []
+        if lacking:
+            more = f" and {len(lacking) - 1} more of the core's tokens" if lacking[1:] else ""
+            raise WeightsError(
+                f"The weights are damaged: the tokenizer in {directory} lacks {lacking[0]}{more}."
+            )
         model = read_model(base or directory, dtype, quantised, device, spread)
         if base is not None:
             restore_rows(model, directory)
@@ -454,6 +468,16 @@ class LanguageModel(nn.Module):
             spread = 0.1 * weight[old].float().std(dim=0).cpu()
             start = weight[old].float().mean(dim=0).cpu() + noise * spread  # (new, W)
             weight[ids] = start.to(weight)
+
+    def _openings(self) -> dict[int, Modality]:
+        known = self.tokenizer.get_vocab()
+        found: dict[int, Modality] = {}
+        for spec in DEFAULT_SPECS:
+            opener = [self.dialect.opener(spec)] if self.dialect.spans else []
+            for token in [*opener, self.dialect.run(spec)[0]]:
+                if token in known:
+                    found[known[token]] = spec.modality
+        return found
 
     def _separator(self, specs: Sequence[SignalSpec]) -> list[int]:
         """What the tokenizer makes of a space between two tokens of a run."""

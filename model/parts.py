@@ -15,6 +15,8 @@ from typing import Literal, TypeAlias
 
 Modality: TypeAlias = Literal["image", "audio", "video"]
 MODALITIES: tuple[Modality, ...] = ("image", "audio", "video")
+NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
+"""Modalities as sentences call them."""
 
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 

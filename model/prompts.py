@@ -158,8 +158,11 @@ def _add_call(row: Row, language: LanguageModel, call: ToolCall, learn: bool) ->
 
 
 def _add_span(row: Row, language: LanguageModel, media: Media, captioned: bool) -> None:
-    run = language.table.runs[media.modality]
+    run = language.table.runs.get(media.modality)
     caption = media.caption or ""
+    if run is None:  # another core made it, earlier in the conversation
+        row.add(language.encode_text(caption), learn=False)
+        return
     opener = language.table.openers.get(media.modality)
     if opener is not None:
         row.add([opener, *(language.encode_text(caption) if captioned else [])], True)

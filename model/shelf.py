@@ -19,7 +19,7 @@ from torch import nn
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.origins import LANGUAGE, Origins
-from heliograph.model.parts import Modality
+from heliograph.model.parts import NAMES, Modality
 from heliograph.model.plan import Placement, Plan
 from heliograph.model.quiet import quiet
 from heliograph.model.sources import Kind
@@ -27,9 +27,6 @@ from heliograph.model.sources import Kind
 if TYPE_CHECKING:
     from heliograph.model.decoders import DiffusionDecoder
     from heliograph.model.encoders import Encoder
-
-NAMES: dict[str, str] = {"image": "pictures", "audio": "sounds", "video": "films"}
-"""Modalities as sentences call them."""
 
 
 @dataclass(eq=False)

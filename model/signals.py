@@ -11,13 +11,13 @@ Nothing here needs torch until a signal is written to bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from heliograph.model.dialects import DEFAULT_SPECS, SignalSpec, SignalTable, added_tokens
 from heliograph.model.errors import InputError
-from heliograph.model.parts import MODALITIES, Modality, ToolCall
+from heliograph.model.parts import MODALITIES, NAMES, Modality, ToolCall
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -213,6 +213,7 @@ class Splitter:
         makes: Collection[Modality] = MODALITIES,
         captions: bool = True,
         stops: Sequence[str] = (),
+        unmade: Mapping[int, Modality] | None = None,
     ) -> None:
         """Start a row.
 
@@ -223,6 +224,8 @@ class Splitter:
             makes: modalities whose spans may be opened.
             captions: False closes a span's caption as soon as it is opened.
             stops: strings that end the answer; see ``TextStream``.
+            unmade: ids that would begin a medium which can't be made; where one is chosen, the
+                answer says so and ends.
         """
         self._table, self._decode, self._row = table, decode, row
         self._makes, self._captions = frozenset(makes), captions
@@ -231,6 +234,7 @@ class Splitter:
         self._before: list[int] = []  # ids of the words since the last run
         self._span: Modality | None = None
         self._in_call = False
+        self._unmade, self._refused = dict(unmade or {}), False
         self.pending: Modality | None = None
 
     @property
@@ -245,8 +249,9 @@ class Splitter:
 
     @property
     def stopped(self) -> bool:
-        """Whether the words have come to a string that ends the answer."""
-        return self._text.stopped
+        """Whether the words have come to their end, by a string that ends the answer or because
+        what was to follow can't be made."""
+        return self._text.stopped or self._refused
 
     @property
     def inner_length(self) -> int:
@@ -268,13 +273,17 @@ class Splitter:
         sizes = {m: len(run) for m, run in table.runs.items() if m in self._makes}
         starts = {table.runs[m][0] for m, size in sizes.items() if size <= room}
         opens = {o for m, o in table.openers.items() if m in sizes and sizes[m] < room}
-        return starts | opens | _only(table.call_open)
+        return starts | opens | set(self._unmade) | _only(table.call_open)
 
     def feed(self, token: int) -> list[Event]:
         """The events that this token brings."""
         table, row = self._table, self._row
         if self._in_call:
             return self._feed_call(token)
+        if self._span is None and token in self._unmade:
+            self._refused = True
+            said = f"These weights can't make {NAMES[self._unmade[token]]}."
+            return [*self._flush(), TextDelta(row, f" {said}" if self._before else said)]
         started = table.started_by(token)
         if started is not None:
             events: list[Event] = []

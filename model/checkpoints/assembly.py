@@ -38,10 +38,9 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.files import appearing
 from heliograph.model.finding import Found, condition_of
 from heliograph.model.origins import LANGUAGE, Origins
-from heliograph.model.parts import MODALITIES, Modality
+from heliograph.model.parts import MODALITIES, NAMES, Modality
 from heliograph.model.plan import PROJECTIONS
 from heliograph.model.projections import InputProjection, OutputProjection
-from heliograph.model.shelf import NAMES
 from heliograph.model.sources import PICKLES, READ, find, pinned
 
 if TYPE_CHECKING:

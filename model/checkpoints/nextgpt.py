@@ -18,13 +18,12 @@ from torch import Tensor
 
 from heliograph.model.checkpoints.imagebind import imagebind
 from heliograph.model.errors import WeightsError
-from heliograph.model.parts import Modality
+from heliograph.model.parts import NAMES, Modality
 from heliograph.model.projections import (
     InputProjection,
     InputProjectionConfig,
     OutputProjection,
 )
-from heliograph.model.shelf import NAMES
 
 __all__ = ["imagebind", "input_projection", "output_projection"]
 

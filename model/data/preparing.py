@@ -40,9 +40,9 @@ from heliograph.model.errors import DataError, MediaError
 from heliograph.model.headers import headers
 from heliograph.model.machine import check_room, device_here
 from heliograph.model.media import DEFAULT_LIMITS, MediaLimits, read
-from heliograph.model.parts import Modality
+from heliograph.model.parts import NAMES, Modality
 from heliograph.model.quiet import quiet
-from heliograph.model.shelf import NAMES, Shelf
+from heliograph.model.shelf import Shelf
 
 if TYPE_CHECKING:
     from heliograph.model.decoders import DiffusionDecoder

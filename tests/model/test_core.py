@@ -274,6 +274,31 @@ def test_a_configuration_that_does_not_fit_is_refused(
         AnyToAny.from_pretrained(broken)
 
 
+def test_a_shape_that_does_not_fit_is_named(saved: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    broken = copy(saved, tmp_path)
+    path = broken / "projections.safetensors"
+    state = load_file(path)
+    name = "outputs.image.input.weight"
+    state[name] = state[name][:-1].contiguous()
+    save_file(state, path, {"format": "pt"})
+    with pytest.raises(WeightsError, match=rf"{name} is \[15, \d+\] and should be \[16, \d+\]"):
+        AnyToAny.from_pretrained(broken)
+
+
+def test_a_tokenizer_that_lacks_a_token_is_refused(saved: Path, tmp_path: Path) -> None:
+    """Rows that were trained would be replaced by fresh ones, and the core talk nonsense."""
+    broken = copy(saved, tmp_path)
+    path = broken / "language" / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    added = tokenizer["added_tokens"]
+    tokenizer["added_tokens"] = [token for token in added if token["content"] != "[IMG2]"]
+    path.write_text(json.dumps(tokenizer))
+    with pytest.raises(WeightsError, match=r"the tokenizer in .*language lacks \[IMG2\]\."):
+        AnyToAny.from_pretrained(broken)
+
+
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="nowhere"):
         AnyToAny.from_pretrained(tmp_path / "nowhere")

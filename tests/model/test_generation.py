@@ -295,3 +295,31 @@ def test_history_with_made_media_is_read(learned_core: AnyToAny) -> None:
     history = (user("draw a dog"), assistant("here: ", made("image", "a red dog"), " and done"))
     rows = answers(learned_core, [(*history, user("play a bell"))], GenerationOptions(60))
     assert isinstance(rows[0][-1], End)
+
+
+@pytest.mark.parametrize("kept", [("image", "video"), ()])
+def test_a_medium_without_a_decoder_is_said_in_words(
+    learned_core: AnyToAny, kept: tuple[str, ...]
+) -> None:
+    outputs = {m: learned_core.outputs[m] for m in kept}
+    core = AnyToAny(learned_core.language, learned_core.inputs, outputs).eval()  # type: ignore[arg-type]
+    [row] = answers(core, [(user("play a bell"),)])
+    words = [part for part in row if isinstance(part, str)]
+    assert words[-1].endswith("These weights can't make sounds.")
+    assert not [part for part in row if isinstance(part, tuple)]
+    # What another core made earlier in the conversation is read as its words.
+    history = (user("play a bell"), assistant("here: ", made("audio", "a bell")))
+    assert isinstance(answers(core, [(*history, user("hi"))])[0][-1], End)
+
+
+def test_history_of_media_that_the_language_model_has_no_signal_for_is_read() -> None:
+    core = small_core()
+    pictures = [spec for spec in core.language.table.specs if spec.modality == "image"]
+    core.language.table = replace(
+        core.language.table,
+        specs=tuple(pictures),
+        runs={"image": core.language.table.runs["image"]},
+        openers={"image": core.language.table.openers["image"]},
+    )
+    history = (user("play a bell"), assistant("here: ", made("audio", "a bell")))
+    assert isinstance(answers(core, [(*history, user("hi"))])[0][-1], End)

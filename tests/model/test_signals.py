@@ -141,6 +141,16 @@ def test_what_may_come() -> None:
     assert closed.allows(100) == {TABLE.call_close}
 
 
+def test_what_can_not_be_made_is_said_and_ends_the_answer() -> None:
+    unmade = {TABLE.openers["audio"]: "audio", TABLE.runs["audio"][0]: "audio"}
+    for token in unmade:
+        splitter = Splitter(TABLE, decode, row=0, makes=["image"], unmade=unmade)  # type: ignore[arg-type]
+        assert set(unmade) <= splitter.allows(100)
+        said_of = [event for event in splitter.feed(token) if isinstance(event, TextDelta)]
+        assert [event.text for event in said_of] == ["These weights can't make sounds."]
+        assert splitter.stopped and splitter.pending is None and splitter.span is None
+
+
 @given(st.text())
 def test_a_stream_gives_the_whole_text_and_no_broken_characters(text: str) -> None:
     stream = TextStream(decode)

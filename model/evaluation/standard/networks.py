@@ -163,6 +163,11 @@ def _encoder(directory: Path) -> TransformersEncoder:
     Raises:
         WeightsError: nothing in the directory reads pictures or sounds.
     """
+    if not (directory / "config.json").is_file():
+        raise WeightsError(
+            f"There is no network in {directory}: put the folder there that `save_pretrained` of "
+            "transformers writes, or a snapshot of its hub, with config.json and safetensors."
+        )
     encoder = TransformersEncoder.from_pretrained(directory)
     if encoder.modalities == ("video",):
         raise WeightsError(

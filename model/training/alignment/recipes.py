@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from heliograph.model.data.examples import Example
 from heliograph.model.errors import InputError
-from heliograph.model.parts import Modality
-from heliograph.model.shelf import NAMES
+from heliograph.model.parts import NAMES, Modality
 
 
 @dataclass(frozen=True)

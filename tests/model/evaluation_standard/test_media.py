@@ -68,6 +68,8 @@ def test_what_is_no_network_is_one_sentence(tmp_path: Path, clip_dir: Path) -> N
     for kind in (FeatureNetwork, ClassNetwork, ClipNetwork):
         with pytest.raises(WeightsError):
             kind(tmp_path)
+        with pytest.raises(WeightsError, match="There is no network in .*nowhere: put"):
+            kind(tmp_path / "nowhere")
     with pytest.raises(WeightsError, match="classifier"):
         ClassNetwork(clip_dir)
 
