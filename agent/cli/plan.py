@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from heliograph.model.plan import Plan
 
+MOST = 1e6
+"""GB: a petabyte, which keeps what isn't finite out."""
+
 
 def plan(
     directory: Annotated[Path, typer.Argument(help="A core directory, or its id on the hub.")],
@@ -21,13 +24,14 @@ def plan(
         list[float] | None,
         typer.Option(
             min=0,
+            max=MOST,
             help="GB of a GPU, there or not; 0 is none; again for a second. "
             "(default: what is free)",
             show_default=False,
         ),
     ] = None,
     memory: Annotated[
-        float | None, typer.Option(min=0, help="GB besides it. (default: what is free)")
+        float | None, typer.Option(min=0, max=MOST, help="GB besides it. (default: what is free)")
     ] = None,
     context: Annotated[
         int | None, typer.Option(min=1, help="Tokens that a conversation may take. (default: 8192)")

@@ -71,6 +71,14 @@ def test_too_little_memory_is_one_sentence(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("option", ["--gpu-memory", "--memory"])
+def test_a_size_that_is_not_finite_is_refused(
+    option: str, tiny_core_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(capsys, str(tiny_core_dir), option, "inf")
+    assert code == 2 and "1000000" in err and "Something went wrong" not in err
+
+
 @pytest.mark.parametrize("command", [["ask", "hello"], ["eval", "--out", "out"]])
 @pytest.mark.parametrize("device", ["warp", "cuda:99", "meta"])
 def test_a_device_that_is_not_here_is_one_sentence(
