@@ -48,8 +48,12 @@ def examples(
     """
     data = _opened(path, split)
     media, text = _columns(data, columns, path)
-    for index, row in enumerate(_undecoded(data, media)):
+    for index, row in enumerate(_until_damaged(_undecoded(data, media))):
         origin = Origin(path, index)
+        if isinstance(row, Exception):
+            why = " ".join(str(row).split())[:300]
+            yield BadRow(origin, f"The data set is damaged from this row on ({why}).")
+            return
         try:
             made = list(_examples(row[media], row[text], media, roots, origin, style))
         except (DataError, MediaError) as error:
@@ -114,6 +118,14 @@ def _undecoded(data: Any, column: str) -> Iterator[dict[str, Any]]:
     return iter(data)
 
 
+def _until_damaged(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any] | Exception]:
+    """The rows, and at a place that can't be read why, which is the last."""
+    try:
+        yield from rows
+    except Exception as error:  # the library raises dozens of kinds on damaged files
+        yield error
+
+
 def _examples(
     held: Any, text: Any, column: str, roots: Roots, origin: Origin, style: PairStyle
 ) -> Iterator[Example]:
@@ -130,5 +142,7 @@ def _examples(
     captions = [text] if isinstance(text, str) else text
     if not isinstance(captions, list) or not captions:
         raise DataError("The row has no caption.")
+    if not all(isinstance(caption, str) for caption in captions):
+        raise DataError("One of the row's captions is no text.")
     for caption in captions:
-        yield pair(file.modality, file, str(caption), origin, style)
+        yield pair(file.modality, file, caption, origin, style)

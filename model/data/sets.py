@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from heliograph.model.data import conversations, hub, shards
-from heliograph.model.data.examples import BadRow, Example
+from heliograph.model.data.examples import BadRow, Example, Origin
 from heliograph.model.data.pairs import Direction, PairStyle
 from heliograph.model.data.roots import RootKind, Roots
 from heliograph.model.data.rows import rows
@@ -121,7 +121,10 @@ def _found(dataset: DataSet, limits: MediaLimits) -> Iterator[Example | BadRow]:
         tars = sorted(file for file in path.iterdir() if _is_tar(file))
         if tars:
             for file in tars:
-                yield from shards.examples(file, style, limits)
+                try:
+                    yield from shards.examples(file, style, limits)
+                except DataError as error:  # the other shards are read all the same
+                    yield BadRow(Origin(file, 0), str(error))
         elif hub.is_directory(path):
             columns = {str(role): name for role, name in dataset.columns.items()}
             yield from hub.examples(path, roots, style, dataset.split, columns)

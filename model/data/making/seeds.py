@@ -103,8 +103,10 @@ def _medium(value: Mapping[str, Any]) -> Iterator[SeedMedium]:
         raise DataError("It can't be told which medium the captions are of.")
     if not captions:
         raise DataError("A medium has no captions.")
-    boxes = tuple(map(_box, value.get("boxes") or ()))
-    yield SeedMedium(modality, name, tuple(captions), boxes)
+    boxes = value.get("boxes") or []
+    if not isinstance(boxes, list):
+        raise DataError('"boxes" is not a list.')
+    yield SeedMedium(modality, name, tuple(captions), tuple(map(_box, boxes)))
 
 
 def _box(value: Any) -> Box:

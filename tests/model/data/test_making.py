@@ -234,6 +234,7 @@ def test_bad_seeds_are_named(tmp_path: Path) -> None:
         {"image": "a.jpg"},
         {"image": "a.jpg", "caption": 3},
         {"image": "a.jpg", "caption": "x", "boxes": [{"label": "x", "box": [0.5, 0, 0.1, 1]}]},
+        {"image": "a.jpg", "caption": "x", "boxes": 5},
         {"image": "a.jpg", "audio": "b.wav", "caption": "x"},
         {"topic": ""},
         {"media": "x"},
@@ -242,7 +243,7 @@ def test_bad_seeds_are_named(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)))
     found = list(seeds(path))
-    assert [isinstance(seed, BadRow) for seed in found] == [True] * 6 + [False]
+    assert [isinstance(seed, BadRow) for seed in found] == [True] * 7 + [False]
     last = found[-1]
     assert isinstance(last, Seed) and last.media[0].modality == "audio"
     with pytest.raises(DataError, match="names no file"):

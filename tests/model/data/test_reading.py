@@ -413,6 +413,15 @@ def test_shards_of_a_folder_are_read_in_order(
     assert str(found[0].origin) == f"{tmp_path / name}, x/1"
 
 
+def test_a_shard_that_is_none_does_not_end_a_folder(tar: Tar, tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"")  # a download that broke off
+    tar(tmp_path / "b.tar", [("3.png", PNG), ("3.txt", b"a cat")])
+    found = Found()
+    (bad,) = check(DataSet.of(tmp_path), found)
+    assert (found.good, found.bad) == (1, 1)
+    assert "a.tar is no tar archive that can be read" in bad.reason
+
+
 def test_bad_samples_of_a_shard_are_named(tar: Tar, tmp_path: Path) -> None:
     link = tarfile.TarInfo("4.jpg")
     link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
@@ -513,6 +522,37 @@ def test_a_folder_of_parquet_is_streamed_split_by_split(folder: Path) -> None:
     assert len(list(examples(DataSet.of(folder / "parquet", split="test")))) == 2
     with pytest.raises(DataError, match="no split 'dev'"):
         list(examples(DataSet.of(folder / "parquet", split="dev")))
+
+
+def test_a_damaged_parquet_is_read_up_to_the_damage(folder: Path) -> None:
+    out = folder / "parquet"
+    out.mkdir()
+    parquet, arrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    held = {"image": [{"bytes": PNG}] * 400, "caption": [f"dog {i}" for i in range(400)]}
+    path = out / "train.parquet"
+    plain = {"row_group_size": 50, "compression": "none", "use_dictionary": False}
+    parquet.write_table(arrow.table(held), path, **plain)
+    data = bytearray(path.read_bytes())
+    third, half = len(data) // 3, len(data) // 2
+    data[third:half] = b"\xff" * (half - third)
+    path.write_bytes(bytes(data))
+    bad: list[BadRow] = []
+    good = list(examples(DataSet.of(out), bad.append))
+    assert len(good) < 400
+    assert [row.origin.index for row in bad] == [len(good)]
+    assert "damaged from this row on" in bad[0].reason
+
+
+def test_a_caption_of_a_column_is_text(folder: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    held = {"image": [PNG, PNG], "captions": [["a dog", None], ["a cat"]]}
+    datasets.Dataset.from_dict(held).save_to_disk(folder / "saved")
+    bad: list[BadRow] = []
+    (good,) = examples(DataSet.of(folder / "saved"), bad.append)
+    assert good.messages[1].text == "a cat"
+    assert [(row.origin.index, row.reason) for row in bad] == [
+        (0, "One of the row's captions is no text.")
+    ]
 
 
 def test_columns_that_cannot_be_told_are_asked_for(folder: Path) -> None:
