@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from pathlib import Path
@@ -142,7 +143,8 @@ def stage(
     told.end()
     if os.environ.get("RANK", "0") == "0":
         state = f"the core is in {made}" if made else "stopped; the same command goes on"
-        note(f"{name}: step {outcome.step}, loss {outcome.loss:.4f}, {state}.")
+        loss = f" loss {outcome.loss:.4f}," if math.isfinite(outcome.loss) else ""
+        note(f"{name}: step {outcome.step},{loss} {state}.")
 
 
 def _stated(given: list[str]) -> list[tuple[str, str]]:

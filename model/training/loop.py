@@ -185,7 +185,7 @@ def fit(
         except TrainingError:
             raise
         except HeliographError:
-            if team.size == 1:
+            if team.size == 1 and step > first:
                 save()
             raise
         save()

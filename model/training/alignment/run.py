@@ -8,6 +8,7 @@ Several processes call it side by side (``team.py``). Run again, it goes on wher
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from heliograph.model.checkpoint import read_json
+from heliograph.model.checkpoint import read_json, write_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
@@ -32,6 +33,9 @@ from heliograph.model.training.alignment.stream import Stream
 from heliograph.model.training.loop import Outcome, fit
 from heliograph.model.training.stages import condition_loss
 from heliograph.model.training.team import Team, joined
+
+FIGURES = "figures.json"
+"""Beside the run: what was measured when it finished."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,10 +124,12 @@ def train(
             describe=str,
         )
         leads, facts = team.leads, _facts(run, outcome)
+        new = run.stream.tokens > 0
         del run
     if not outcome.finished or not leads:
         return outcome, None
     gc.collect()  # the language model is read again: one of them in memory is enough
+    facts = _kept(settings.out / FIGURES, facts, new)
     parts = memory.parts(settings)
     directory = publish(settings)
     write_card(settings, directory, parts, facts)
@@ -163,15 +169,26 @@ def _facts(run: Run, outcome: Outcome) -> dict[str, str]:
     stream, team = run.stream, run.team
     facts = {
         "steps": f"{outcome.step:,}",
-        "loss, mean of the last hundred steps": f"{outcome.loss:.4f}",
         "seconds, since it was last started": f"{outcome.seconds:,.0f}",
         "tokens read, since it was last started": f"{stream.tokens:,}",
         "samples cut to the longest length": f"{stream.cut:,}",
         "processes": str(team.size),
         "device": _device(team.device),
     }
+    if math.isfinite(outcome.loss):  # it isn't where no step was left to do
+        facts["loss, mean of the last hundred steps"] = f"{outcome.loss:.4f}"
     for reason, count in stream.left_out.items():
         facts[f"rows left out because {reason}"] = f"{count:,}"
+    return facts
+
+
+def _kept(path: Path, facts: dict[str, str], new: bool) -> dict[str, str]:
+    """What was measured when a run finished, for its card: one that is only started again measures
+    nothing."""
+    if new:
+        write_json(path, facts)
+    elif path.exists():
+        return {name: str(value) for name, value in read_json(path).items()}
     return facts
 
 

@@ -98,6 +98,8 @@ class Settings:
                 raise InputError(f"{name} is {getattr(self, name)}; it is at least 1.")
         if self.batch is not None and self.batch < 1:
             raise InputError(f"batch is {self.batch}; it is at least 1.")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out} is a file; a run needs a folder.")
         if self.out.resolve().is_relative_to(self.core.resolve()):
             raise InputError(f"{self.out} lies in the core that the run begins with.")
         if (self.full or self.qlora) and not self.recipe.language:
@@ -139,9 +141,10 @@ class Settings:
     def schedule(self) -> Schedule:
         """How long and how fast."""
         usual = (self.full and self.recipe.full_rate) or self.recipe.learning_rate
+        rate = usual if self.learning_rate is None else self.learning_rate
         return Schedule(
             self.steps,
-            self.learning_rate or usual,
+            rate,
             warmup=max(1, round(self.recipe.warmup * self.steps)),
             weight_decay=self.weight_decay,
             checkpoint_every=self.checkpoint_every,
@@ -171,7 +174,7 @@ class Settings:
             prepared: what the run reads.
 
         Raises:
-            InputError: the folder holds a run with other settings.
+            InputError: the folder holds a run with other settings, or can't be written.
             DataError: a file of the data can't be read.
             WeightsError: a file of the core can't be read.
         """
@@ -182,8 +185,11 @@ class Settings:
                 if name in known and known[name] != own[name]:
                     raise InputError(self._other(name, known[name], own[name]))
             return
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_json(path, own)
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            write_json(path, own)
+        except OSError as error:
+            raise InputError(f"{self.out} can't be written: {error.strerror}.") from error
 
     def _other(self, name: str, known: Any, own: Any) -> str:
         if name in _HASHED:
@@ -252,6 +258,6 @@ def _is_mixture(path: Path) -> bool:
         return False
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and "sources" in value

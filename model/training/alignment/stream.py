@@ -109,6 +109,7 @@ class Stream:
 
         Raises:
             DataError: a row can't be used, and isn't to be skipped.
+            InputError: what is to be learned lies behind the limit.
         """
         group, index = divmod(step, GROUP)
         if group < self._next - 1:
@@ -186,6 +187,11 @@ class Stream:
         """The steps of a group."""
         size, chance = self._settings.samples, rng(self._settings.seed, group)
         drawn = [Drawn(self._row(sample), origin) for sample, origin in self._held]
+        if group == 0 and not any(any(sample.row.learn[1:]) for sample in drawn):
+            raise InputError(
+                f"Cut to {self.limit} tokens, samples have nothing left to learn: give a larger "
+                "--length, or a core whose media take fewer."
+            )
         if self._settings.packs:
             chance.shuffle(drawn)
         else:

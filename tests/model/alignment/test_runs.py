@@ -490,6 +490,33 @@ def test_memory_that_ends_is_one_sentence(
         measure(world.settings("decode", tmp_path), "cpu")
 
 
+def test_samples_that_are_cut_to_nothing_are_one_sentence(world: World, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Cut to 2 tokens, samples have nothing left to learn"):
+        train(world.settings("decode", tmp_path / "run", length=2), device="cpu", quiet=True)
+    run(world.settings("decode", tmp_path / "run"))  # the folder holds nothing that forbids it
+
+
+def test_rows_that_are_nested_too_deeply_are_one_sentence(world: World, tmp_path: Path) -> None:
+    data = tmp_path / "rows.json"
+    data.write_text("[" * 100_000)
+    with pytest.raises(DataError, match="nested too deeply"):
+        train(world.settings("decode", tmp_path / "run", data=data), device="cpu", quiet=True)
+
+
+def test_a_run_that_has_finished_keeps_the_figures_of_its_card(
+    world: World, tmp_path: Path
+) -> None:
+    settings = world.settings("decode", tmp_path)
+    card = run(settings) / "README.md"
+    first = card.read_text()
+    assert "| loss, mean of the last hundred steps | " in first
+    run(settings)
+    assert card.read_text() == first
+    (tmp_path / "figures.json").unlink()  # as if it was killed when its last checkpoint was there
+    run(settings)
+    assert "nan" not in card.read_text()
+
+
 def test_data_of_no_use_to_a_stage_is_one_sentence(world: World, tmp_path: Path) -> None:
     data = tmp_path / "rows.json"
     data.write_text(json.dumps(rows(tmp_path)[:4]))
@@ -573,6 +600,10 @@ def test_settings_that_exclude_each_other_are_refused(world: World, tmp_path: Pa
         world.settings("encode", tmp_path, full=True)
     with pytest.raises(InputError, match="lies in the core"):
         world.settings("encode", world.core / "run")
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(InputError, match="is a file; a run needs a folder"):
+        world.settings("encode", tmp_path / "file")
+    assert world.settings("encode", tmp_path, learning_rate=0.0).schedule().learning_rate == 0
     with pytest.raises(InputError, match="choose one"):
         world.settings("instruct", tmp_path, full=True, qlora=True)
     with pytest.raises(InputError, match="take --qlora or --shard"):
