@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Quantised: TypeAlias = Literal["int8", "4-bit"]
 """By bitsandbytes: Dettmers et al. 2022, arXiv 2208.07339, and 2023, arXiv 2305.14314 (NF4)."""
 
+_TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
+"""Files of which a folder with a tokenizer has one at least."""
+
 
 def read_tokenizer(directory: Path) -> Any:
     """The tokenizer in a folder of transformers.
@@ -30,6 +33,8 @@ def read_tokenizer(directory: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
+    if not any(any(directory.glob(pattern)) for pattern in _TOKENIZERS):
+        raise WeightsError(f"The weights are incomplete: {directory} has no tokenizer.")
     if not (directory / "tokenizer.json").is_file() and (directory / "tokenizer.model").is_file():
         try:
             import sentencepiece  # noqa: F401

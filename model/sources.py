@@ -138,7 +138,7 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
             encoder can be.
         WeightsError: it is an id, and can't be had.
     """
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.exists():
         path = path.resolve()
         if path.is_file() and kind != "encoder":
@@ -176,7 +176,7 @@ def size_of(name: str, kind: Kind) -> Size:
     """
     from huggingface_hub import constants
 
-    path = Path(name).expanduser()
+    path = _path(name)
     if not path.exists():
         repository, revision = _split(name)
         if not constants.HF_HUB_OFFLINE:
@@ -230,6 +230,14 @@ def from_hub(repository: str, revision: str | None, kind: Kind) -> tuple[Path, s
             _without_safetensors(f"{repository}@{revision}" if revision else repository)
         )
     return Path(folder), Path(folder).name
+
+
+def _path(name: str) -> Path:
+    """What a name stands for if it is a path's; a home that nobody has stays as it is."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
 
 
 def _split(name: str) -> tuple[str, str | None]:

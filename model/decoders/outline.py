@@ -72,6 +72,10 @@ def _components(directory: Path, known: Recipe) -> dict[str, Any]:
         else:
             library, name = entry
             kind = _class(str(library), str(name), known.module)
+            if not (directory / part).is_dir():
+                raise WeightsError(
+                    f"The weights are incomplete: {directory} lacks the part {part}."
+                )
             components[part] = _component(directory / part, kind)
     return components
 

@@ -493,6 +493,24 @@ def test_code_beside_a_model_is_neither_run_nor_asked_about(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    ("part", "gone", "sentence"),
+    [
+        ("llama", "tokenizer*", "has no tokenizer"),
+        ("pictures", "unet", "lacks the part unet"),
+    ],
+)
+def test_a_part_without_some_of_its_files_is_one_sentence(
+    part: str, gone: str, sentence: str, composing: Composing, broken: Callable[[str], Path]
+) -> None:
+    folder = broken(part)
+    for path in list(folder.glob(gone)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    options = {"llama": {"language": str(folder)}, "pictures": {"decoders": {"image": str(folder)}}}
+    with pytest.raises(WeightsError, match=f"The weights are incomplete: .*{sentence}"):
+        composing(**options[part])
+
+
 @pytest.mark.parametrize("part", ["llama", "clip", "pictures"])
 def test_pickles_are_refused(
     part: str, composing: Composing, broken: Callable[[str], Path]
@@ -515,11 +533,13 @@ def test_missing_and_misplaced_parts_are_refused(
 ) -> None:
     with pytest.raises(InputError, match="There is no file or folder /nowhere"):
         composing(language="/nowhere")
+    with pytest.raises(InputError, match="There is no file or folder ~nobody-of-that-name/llama"):
+        composing(language="~nobody-of-that-name/llama")
     with pytest.raises(InputError, match="doesn't read sounds"):
         composing(encoders={"audio": str(folders / "clip")})
     with pytest.raises(InputError, match="makes sounds, not films"):
         composing(decoders={"video": str(folders / "sounds")})
-    with pytest.raises(WeightsError, match="is no causal language model|can't be loaded"):
+    with pytest.raises(WeightsError, match="clip has no tokenizer"):
         composing(language=str(folders / "clip"))
     with pytest.raises(InputError, match="is a file; a language is a folder"):
         composing(language=str(folders / "llama" / "config.json"))
