@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from pathlib import Path
@@ -143,8 +142,7 @@ def stage(
     told.end()
     if os.environ.get("RANK", "0") == "0":
         state = f"the core is in {made}" if made else "stopped; the same command goes on"
-        loss = f" loss {outcome.loss:.4f}," if math.isfinite(outcome.loss) else ""
-        note(f"{name}: step {outcome.step},{loss} {state}.")
+        note(f"{name}: step {outcome.step}, loss {outcome.loss:.4f}, {state}.")
 
 
 def _stated(given: list[str]) -> list[tuple[str, str]]:

@@ -8,7 +8,6 @@ Several processes call it side by side (``team.py``). Run again, it goes on wher
 from __future__ import annotations
 
 import gc
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,14 +168,13 @@ def _facts(run: Run, outcome: Outcome) -> dict[str, str]:
     stream, team = run.stream, run.team
     facts = {
         "steps": f"{outcome.step:,}",
+        "loss, mean of the last hundred steps": f"{outcome.loss:.4f}",
         "seconds, since it was last started": f"{outcome.seconds:,.0f}",
         "tokens read, since it was last started": f"{stream.tokens:,}",
         "samples cut to the longest length": f"{stream.cut:,}",
         "processes": str(team.size),
         "device": _device(team.device),
     }
-    if math.isfinite(outcome.loss):  # it isn't where no step was left to do
-        facts["loss, mean of the last hundred steps"] = f"{outcome.loss:.4f}"
     for reason, count in stream.left_out.items():
         facts[f"rows left out because {reason}"] = f"{count:,}"
     return facts

@@ -345,16 +345,6 @@ def test_a_run_that_was_killed_goes_on_to_the_same_curve(world: World, tmp_path:
     assert set(one) == set(two) and all(torch.equal(one[n], two[n]) for n in one)
 
 
-def test_a_finished_run_that_is_started_again_keeps_its_figures(
-    world: World, tmp_path: Path
-) -> None:
-    settings = world.settings("encode", tmp_path, steps=2)
-    first, _ = train(settings, device="cpu", quiet=True)
-    again, made = train(settings, device="cpu", quiet=True)
-    assert again.finished and again.loss == pytest.approx(first.loss, rel=1e-3)
-    assert made is not None and "| nan |" not in (made / "README.md").read_text()
-
-
 def test_a_run_does_not_go_on_with_other_settings(world: World, tmp_path: Path) -> None:
     run(world.settings("encode", tmp_path))
     with pytest.raises(InputError, match="holds a run whose batch is 6, not 5"):
@@ -513,8 +503,8 @@ def test_a_run_that_has_finished_keeps_the_figures_of_its_card(
     run(settings)
     assert card.read_text() == first
     (tmp_path / "figures.json").unlink()  # as if it was killed when its last checkpoint was there
-    run(settings)
-    assert "nan" not in card.read_text()
+    again, _ = train(settings, device="cpu", quiet=True)
+    assert f"{again.loss:.4f}" in first and "nan" not in card.read_text()
 
 
 def test_data_of_no_use_to_a_stage_is_one_sentence(world: World, tmp_path: Path) -> None:
