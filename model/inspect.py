@@ -248,8 +248,8 @@ class _Look:
         extra: Mapping[str, Header] | None = None,
         trouble: str | None = None,
     ) -> Part:
-        projection = part.startswith(("inputs.", "outputs."))
-        source = self._origins.sources.get(PROJECTIONS if projection else part)
+        read_from = PROJECTIONS if part.startswith(("inputs.", "outputs.")) else part
+        source = self._origins.sources.get(read_from)
         tensors = list(itertools.chain((found or {}).values(), (extra or {}).values()))
         return Part(
             part,
@@ -259,7 +259,7 @@ class _Look:
             ", ".join(sorted({header.dtype for header in tensors})),
             state,
             None if source is None else str(source),
-            source is not None and not source.copied,
+            self._origins.referenced(read_from),
             None if source is None else source.licence,
             trouble,
         )

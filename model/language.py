@@ -405,9 +405,7 @@ class LanguageModel(nn.Module):
         check_folder(base or directory, "config.json")
         check_folder(directory, "tokenizer_config.json")
         tokenizer = read_tokenizer(directory)
-        known = tokenizer.get_vocab() if complete else {}
-        lacking = [t for t in dialect.tokens(specs) if t not in known] if complete else []
-        if lacking:
+        if complete and (lacking := _lacking(tokenizer, dialect.tokens(specs))):
             more = f" and {len(lacking) - 1} more of the core's tokens" if lacking[1:] else ""
             raise WeightsError(
                 f"The weights are damaged: the tokenizer in {directory} lacks {lacking[0]}{more}."
@@ -449,10 +447,10 @@ class LanguageModel(nn.Module):
 
     @torch.no_grad()
     def _extend(self, tokens: list[str]) -> None:
-        known = self.tokenizer.get_vocab()
-        new = [token for token in tokens if token not in known]
+        new = _lacking(self.tokenizer, tokens)
         if not new:
             return
+        known = self.tokenizer.get_vocab()
         self.tokenizer.add_tokens(self.dialect.marked(new), special_tokens=True)
         ids = [self._id(token) for token in new]
         rows = self._embedding.num_embeddings
@@ -533,6 +531,12 @@ def lora_targets(kind: str, layers: Collection[str], wanted: Sequence[str] = ())
             f"--lora-targets; there are {there}."
         )
     return tuple(found)
+
+
+def _lacking(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[str]:
+    """Those of the tokens that a tokenizer doesn't have."""
+    known = tokenizer.get_vocab()
+    return [token for token in tokens if token not in known]
 
 
 def _save_adapter(adapter: PeftModel, directory: Path) -> None:

@@ -273,7 +273,7 @@ class Splitter:
         sizes = {m: len(run) for m, run in table.runs.items() if m in self._makes}
         starts = {table.runs[m][0] for m, size in sizes.items() if size <= room}
         opens = {o for m, o in table.openers.items() if m in sizes and sizes[m] < room}
-        return starts | opens | set(self._unmade) | _only(table.call_open)
+        return starts | opens | self._unmade.keys() | _only(table.call_open)
 
     def feed(self, token: int) -> list[Event]:
         """The events that this token brings."""

@@ -187,8 +187,8 @@ def size_of(name: str, kind: Kind) -> Size:
             missing = (file.file_size or 0 for file in files if file.will_download)
             return Size(sum(file.file_size or 0 for file in files), sum(missing))
         path, _ = from_hub(repository, revision, kind)
-    there = [path] if path.is_file() else (p for p in path.rglob("*") if p.suffix in READ)
-    return Size(sum(p.stat().st_size for p in there if p.is_file()), 0)
+    there = [path] if path.is_file() else _files(path)
+    return Size(sum(file.stat().st_size for file in there), 0)
 
 
 def is_id(name: str) -> bool:
@@ -289,6 +289,11 @@ def _without_safetensors(name: str) -> str:
     return f"{name} has no weights in safetensors, the only format that is read of a hub."
 
 
+def _files(folder: Path, suffixes: Collection[str] = READ) -> list[Path]:
+    """Those of a folder that count: by their suffixes, sorted."""
+    return sorted(p for p in folder.rglob("*") if p.suffix in suffixes and p.is_file())
+
+
 def content_hash(path: Path, suffixes: Collection[str] = READ) -> str:
     """Hexadecimal SHA-256 of a file, or of the names and contents of a folder's files.
 
@@ -306,7 +311,7 @@ def content_hash(path: Path, suffixes: Collection[str] = READ) -> str:
         if path.is_file():
             with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-        files = sorted(p for p in path.rglob("*") if p.suffix in suffixes and p.is_file())
+        files = _files(path, suffixes)
         if not files:
             raise WeightsError(_without_weights(path))
         digest = hashlib.sha256()

@@ -29,6 +29,16 @@ VISION = {
     "image_size": 32,
     "patch_size": 8,
 }
+TEXT = {
+    "hidden_size": 48,
+    "intermediate_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "bos_token_id": None,
+    "pad_token_id": PAD_ID,
+}
 
 
 def save_llava(folder: Path, tower: str = "CLIP", tied: bool = False) -> Path:
@@ -76,16 +86,7 @@ def save_qwen2_audio(folder: Path) -> Path:
             "max_source_positions": 50,
         },
         text_config=tf.Qwen2Config(
-            vocab_size=len(tokenizer),
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=256,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=PAD_ID,
+            vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **TEXT
         ),
         audio_token_index=tokenizer.convert_tokens_to_ids("<|AUDIO|>"),
     )
@@ -105,19 +106,12 @@ def save_gemma3(folder: Path) -> Path:
         vision_config=tf.SiglipVisionConfig(**VISION),
         text_config=tf.Gemma3TextConfig(
             vocab_size=len(tokenizer),
-            hidden_size=48,
-            intermediate_size=96,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
             head_dim=12,
             query_pre_attn_scalar=12,
             sliding_window=8,
             layer_types=["sliding_attention", "full_attention"],
-            max_position_embeddings=256,
             eos_token_id=tokenizer.eos_token_id,
-            bos_token_id=None,
-            pad_token_id=PAD_ID,
+            **TEXT,
         ),
         mm_tokens_per_image=4,
         image_token_index=seen,
