@@ -32,6 +32,11 @@ STEPS = 8
 """Of a round: with ``BATCH`` samples each, they go through the data once. As many as a stream draws
 and sorts together, so that a round of short samples is not held against one of all."""
 AIM = 0.33
+PROMPT = (
+    "A chat between a person and an assistant. The assistant answers in one sentence, and draws, "
+    "plays or films what it is asked for."
+)
+"""About as long as those that templates of released models begin with."""
 
 
 def measure(settings: Settings) -> list[Figure]:
@@ -42,38 +47,44 @@ def measure(settings: Settings) -> list[Figure]:
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for stage, rows in (("encode", _described(folder)), ("decode", _drawn())):
-            data = folder / f"{stage}.json"
+        sets = {
+            "encode": _described(folder),
+            "encode-told": _described(folder, PROMPT),
+            "decode": _drawn(),
+            "decode-told": _drawn(PROMPT),
+        }
+        for name, rows in sets.items():
+            data = folder / f"{name}.json"
             data.write_text(json.dumps(rows))
             # In order, so that a group of steps has each row once.
             mixture = {"sources": [{"path": data.name}], "shuffle": 1}
-            (folder / f"{stage}-mix.json").write_text(json.dumps(mixture))
+            (folder / f"{name}-mix.json").write_text(json.dumps(mixture))
             prepare(settings.weights, folder / "prepared", [DataSet.of(data)])
-            figures += _stage(stage, settings, folder)
+            figures += _stage(name, settings, folder)
     return figures
 
 
-def _stage(stage: str, settings: Settings, folder: Path) -> list[Figure]:
+def _stage(data: str, settings: Settings, folder: Path) -> list[Figure]:
     with ExitStack() as stack:
-        ways = {name: way(name, stage, settings.weights, folder, stack) for name in WAYS}
+        ways = {name: way(name, data, settings.weights, folder, stack) for name in WAYS}
         taken = seconds(ways, settings.repeats)
-    means = "packed" if stage == "encode" else "prefix cut"
-    title = f"{STEPS} steps of {BATCH}, {stage}"
+    title = f"{STEPS} steps of {BATCH}, {data.replace('-told', ' with a system prompt')}"
     return [
         ratio(
             "training", f"{title}: ours / straightforward", taken, "ours", "straightforward", AIM
         ),
-        ratio("training", f"{title}: {means} / by length", taken, "ours", "by length"),
+        ratio("training", f"{title}: packed / by length", taken, "packed", "by length"),
+        ratio("training", f"{title}: prefix cut / by length", taken, "ours", "by length"),
         figure("training", f"{title}: ours", "s", taken["ours"]),
-        *_memory(title, stage, settings, folder),
+        *_memory(title, data, settings, folder),
     ]
 
 
-def _memory(title: str, stage: str, settings: Settings, folder: Path) -> list[Figure]:
+def _memory(title: str, data: str, settings: Settings, folder: Path) -> list[Figure]:
     peaks: dict[str, list[float]] = {name: [] for name in ("ours", "straightforward")}
     for _ in range(max(settings.repeats // 3, 1)):
         for name, found in peaks.items():
-            arguments = (name, stage, str(settings.weights), str(folder))
+            arguments = (name, data, str(settings.weights), str(folder))
             found.append(json.loads(python("-m", "benchmarks.one_trained", *arguments))["over_mb"])
     return [
         figure("training", f"{title}: peak memory over the core at rest, {name}", "MB", found)
@@ -84,23 +95,24 @@ def _memory(title: str, stage: str, settings: Settings, folder: Path) -> list[Fi
 WAYS: Mapping[str, Mapping[str, Any] | None] = {
     "straightforward": None,
     "ours": {},
-    "by length": {"pack": False, "cut": False},
+    "by length": {"cut": False},
+    "packed": {"pack": True},
 }
 """By name, the settings of a run; ``None`` is the loop that is written down here."""
 
 
 def way(
-    name: str, stage: str, weights: Path, folder: Path, stack: ExitStack
+    name: str, data: str, weights: Path, folder: Path, stack: ExitStack
 ) -> Callable[[], object]:
-    """A round of steps of one of ``WAYS``, on the data that ``folder`` holds."""
+    """A round of steps of one of ``WAYS``, on one of the data sets that ``folder`` holds."""
     from heliograph.model.training.alignment.run import opened
     from heliograph.model.training.alignment.settings import Settings as Run
 
-    values = WAYS[name]
+    values, stage = WAYS[name], data.partition("-")[0]
     if values is None:
-        return _straightforward(stage, weights, folder / f"{stage}.json")
+        return _straightforward(stage, weights, folder / f"{data}.json")
     asked: dict[str, Any] = {"batch": BATCH, "at_once": BATCH, "length": 256, **values}
-    mixture, prepared = folder / f"{stage}-mix.json", folder / "prepared"
+    mixture, prepared = folder / f"{data}-mix.json", folder / "prepared"
     run = Run(stage, weights, mixture, prepared, Path("unused"), **asked)
     return _ours(stack.enter_context(opened(run, "cpu")))
 
@@ -168,7 +180,7 @@ def _conditions(core: AnyToAny) -> Callable[[Any], dict[Any, Any]]:
     return lambda outputs: condition_loss(core, decoders)(outputs)
 
 
-def _described(folder: Path) -> list[dict[str, Any]]:
+def _described(folder: Path, prompt: str = "") -> list[dict[str, Any]]:
     """Pictures with their captions; each fourth is asked about three times."""
     from heliograph.model.media import write
     from heliograph.model.primer import scenes
@@ -181,11 +193,11 @@ def _described(folder: Path) -> list[dict[str, Any]]:
         (folder / f"{number}.png").write_bytes(write(render(scene, number)).data)
         turns = [("<image>\nWhat is this?", scenes.caption(scene))]
         turns += [("Say it again.", scenes.caption(scene))] * (2 if number % 4 == 0 else 0)
-        rows.append({"input_image": f"{number}.png", "conversations": _talk(turns)})
+        rows.append({"input_image": f"{number}.png", "conversations": _talk(turns, prompt)})
     return rows
 
 
-def _drawn() -> list[dict[str, Any]]:
+def _drawn(prompt: str = "") -> list[dict[str, Any]]:
     """Requests for pictures; each fourth after some talk."""
     from heliograph.model.primer import scenes
     from heliograph.model.primer.scenes import One, Pair, Several
@@ -195,13 +207,12 @@ def _drawn() -> list[dict[str, Any]]:
         caption = scenes.caption(scenes.sample(chance, chance.choice([One, Pair, Several])))
         turns = [("What can you do?", "I can draw, play and film.")] * (2 if number % 4 == 0 else 0)
         turns.append((f"Please draw {caption}.", "Here it is: <image>"))
-        rows.append({"image_captions": caption, "conversations": _talk(turns)})
+        rows.append({"image_captions": caption, "conversations": _talk(turns, prompt)})
     return rows
 
 
-def _talk(turns: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [
-        {"from": who, "value": text}
-        for asked, answered in turns
-        for who, text in (("human", asked), ("gpt", answered))
-    ]
+def _talk(turns: Sequence[tuple[str, str]], prompt: str) -> list[dict[str, str]]:
+    """Turns as the published JSON has them, under a system prompt, if any."""
+    spoken = [("system", prompt)] if prompt else []
+    spoken += [said for asked, answered in turns for said in (("human", asked), ("gpt", answered))]
+    return [{"from": who, "value": text} for who, text in spoken]

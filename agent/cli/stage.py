@@ -43,7 +43,13 @@ def stage(
     learning_rate: Annotated[
         float | None, typer.Option(min=0, help="Learning rate. (default: the stage's own)")
     ] = None,
-    pack: Annotated[bool, typer.Option(help="Pack short samples into shared rows.")] = True,
+    pack: Annotated[
+        bool | None,
+        typer.Option(
+            "--pack/--no-pack",
+            help="Pack short samples into shared rows. (default: where the language model trains)",
+        ),
+    ] = None,
     bf16: Annotated[bool, typer.Option("--bf16", help="Compute in bfloat16.")] = False,
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Gradient checkpointing: less memory, slower.")

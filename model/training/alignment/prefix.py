@@ -1,17 +1,24 @@
 """The part of a conversation that no trained number reaches, computed without gradients.
 
-In decoding-side alignment the language model is frozen and only rows of signal tokens train. Up
-to the first such token nothing in a conversation depends on them, so that part runs without
-gradients and leaves its keys and values; the rest, the signal run and what follows, runs with
-gradients and attends to them. The hidden states and the gradients are those of the full pass.
+In alignment the language model is frozen. Up to the first token whose row trains (on the decoding
+side) or the first medium (on the encoding side) nothing in a conversation depends on what trains.
+So that part runs without gradients and leaves its keys and values; the rest, such as the signal
+run and what follows, runs with gradients and attends to them. What all rows begin with, such as a
+system prompt, runs once for all of them. The hidden states and the gradients are those of the full
+pass.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from heliograph.model.language import LanguageModel
+
+SHORT = 16
+"""Fewer tokens than these aren't worth a pass of their own."""
 
 
 def cut_hidden(
@@ -33,22 +40,40 @@ def cut_hidden(
     length = mask.sum(1)  # (B,)
     starts = torch.where(trained.any(1), trained.int().argmax(1), length - 1)  # (B,)
     most = int(starts.max())
-    if int(starts.min()) == 0:  # nothing comes before it
+    if int(starts.min()) == 0 or most < SHORT:
         return language.hidden(embeddings, mask)
+    cache = DynamicCache(config=language.model.config)
+    begun = 0 if any(cache.is_sliding) else _shared(embeddings[:, : int(starts.min())])
     rows = torch.arange(len(mask), device=mask.device).unsqueeze(1)  # (B, 1)
     # The first parts end side by side, so that distances between keys are those of the row.
-    before = torch.arange(most, device=mask.device) - (most - starts).unsqueeze(1)  # (B, P)
+    before = torch.arange(begun, most, device=mask.device) - (most - starts).unsqueeze(1)  # (B, P)
     behind = starts.unsqueeze(1) + torch.arange(int((length - starts).max()), device=mask.device)
-    fore, real = before >= 0, behind < length.unsqueeze(1)  # (B, P), (B, S)
+    fore, real = before >= begun, behind < length.unsqueeze(1)  # (B, P), (B, S)
     before, behind = before.clamp(min=0), behind.clamp(max=mask.shape[1] - 1)
-    cache = DynamicCache(config=language.model.config)
+    seen = mask[:, :begun]  # (B, past)
+    done: list[tuple[Any, Tensor]] = []
     with torch.no_grad():
-        first = language.hidden(embeddings[rows, before], fore.long(), before, cache)  # (B, P, W)
-    seen = torch.cat([fore, real], dim=1).long()  # (B, P + S)
+        if begun:
+            shared = language.hidden(embeddings[:1, :begun], seen[:1], cache=cache)
+            cache.batch_repeat_interleave(len(mask))
+            done.append(((slice(None), slice(begun)), shared))
+        if begun < most:
+            seen = torch.cat([seen, fore.long()], dim=1)
+            first = language.hidden(embeddings[rows, before], seen, before, cache)  # (B, P, W)
+            done.append((_at(rows, before, fore), first[fore]))
+    seen = torch.cat([seen, real.long()], dim=1)
     second = language.hidden(embeddings[rows, behind], seen, behind, cache)  # (B, S, W)
     hidden = second.new_zeros(embeddings.shape)
-    hidden = hidden.index_put(_at(rows, before, fore), first[fore].to(hidden.dtype))
+    for at, states in done:
+        hidden[at] = states.to(hidden.dtype)
     return hidden.index_put(_at(rows, behind, real), second[real])
+
+
+def _shared(first: Tensor) -> int:
+    """How many of the embeddings (B, P, W) that rows begin with are the same in all of them."""
+    same = (first == first[:1]).all(-1).all(0)  # (P,)
+    count = int(same.long().cumprod(0).sum())
+    return count if len(first) > 1 and count >= SHORT else 0
 
 
 def _at(rows: Tensor, columns: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:

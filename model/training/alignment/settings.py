@@ -51,18 +51,18 @@ class Settings:
     """Samples of one forward pass: gradients of several are added up (accumulation)."""
     length: int = 2048
     """Longest sample in tokens; longer ones are cut."""
-    pack: bool = True
-    """Put short samples behind each other, where no prefix is cut off instead."""
+    pack: bool | None = None
+    """Put short samples behind each other rather than those of one length together; if left out,
+    where the language model trains, since no prefix can be cut off there."""
     cut: bool = True
-    """Run what comes before the first trained token without gradients, where only output
-    projections and rows train."""
+    """Run what comes before the first trained input without gradients."""
     learning_rate: float | None = None
     weight_decay: float = 0.0
     bf16: bool = False
     """Compute in bfloat16; what trains is kept in float32."""
     checkpointing: bool = False
     """Compute activations a second time rather than keep them (gradient checkpointing); not where
-    a prefix is cut off, since what is left is short."""
+    what is left of a cut prefix is short."""
     shard: bool = False
     """Divide the language model over the processes (FSDP2) rather than copy it (DDP)."""
     rank: int = 32
@@ -125,14 +125,14 @@ class Settings:
 
     @property
     def cuts(self) -> bool:
-        """Whether a frozen prefix is computed apart."""
-        trained = self.recipe
-        return self.cut and trained.outputs and not (trained.inputs or trained.language)
+        """Whether a frozen prefix is computed apart; that and packing exclude each other."""
+        twice = self.recipe.inputs and self.checkpointing  # which can't keep keys and values
+        return self.cut and not (self.packs or self.recipe.language or twice)
 
     @property
     def packs(self) -> bool:
-        """Whether samples are packed; a prefix and packing exclude each other."""
-        return self.pack and not self.cuts
+        """Whether samples are packed."""
+        return self.recipe.language if self.pack is None else self.pack
 
     def divided(self, processes: int) -> bool:
         """Whether parameters are divided over the processes of a team."""
@@ -209,7 +209,7 @@ class Settings:
         more = ("condition_weight", "captioned", "seed", "skip_bad")
         rate = self.schedule().learning_rate
         chosen = {name: getattr(self, name) for name in (*names, *more)}
-        taken = {"lora_targets": [*self.lora_targets], "pack": self.packs, "cut": self.cuts}
+        taken = {"lora_targets": [*self.lora_targets], "pack": self.packs}
         return {**chosen, **taken, "batch": self.samples, "learning_rate": rate}
 
     def _contents(self, prepared: Prepared) -> dict[str, Any]:

@@ -55,9 +55,8 @@ class Forward(nn.Module):
         core = self.core
         with torch.autocast(core.device.type, torch.bfloat16, enabled=self._settings.bf16):
             embeddings = core.embed(batch.ids, batch.media)  # (B, T, W)
-            if self._settings.cuts and self.rows is not None:
-                trained = self.rows.within(batch.ids)
-                hidden = cut_hidden(core.language, embeddings, batch.mask, trained)
+            if self._settings.cuts:
+                hidden = cut_hidden(core.language, embeddings, batch.mask, self._inputs(batch))
             else:
                 mask = batch.mask if batch.positions is None else None
                 hidden = core.language.hidden(embeddings, mask, batch.positions)
@@ -76,6 +75,14 @@ class Forward(nn.Module):
         if absent:
             loss = loss + 0.0 * torch.stack([p.sum() for p in absent]).sum()
         return torch.stack([loss, words, condition, outputs.correct / tokens, *each])
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        """(B, T) bool: where an input of the language model depends on what trains."""
+        none = torch.zeros_like(batch.ids, dtype=torch.bool)
+        trained = none if self.rows is None else self.rows.within(batch.ids)
+        for group in batch.media if self._settings.recipe.inputs else ():
+            trained = trained.index_put((group.rows, group.columns), none.new_ones(()))
+        return trained
 
     def check_packing(self) -> None:
         """See that the language model keeps packed samples apart, on the device where it is.

@@ -81,11 +81,16 @@ def world_of(language: LanguageModel, folder: Path) -> World:
     return World(folder / "core", folder / "rows.json", folder / "prepared")
 
 
+PROMPT = "you look, draw and play, as you are asked to"
+"""Long enough to be run apart from what trains."""
+
+
 def rows(folder: Path) -> list[dict[str, Any]]:
     """Pictures described, pictures and sounds made, a question about a picture answered by one."""
 
     def talk(question: str, answer: str) -> list[dict[str, str]]:
-        return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+        spoken = [("system", PROMPT), ("human", question), ("gpt", answer)]
+        return [{"from": who, "value": text} for who, text in spoken]
 
     for i in range(4):
         shade = Image(np.full((20, 20, 3), 60 * i, dtype=np.uint8))

@@ -32,6 +32,15 @@ TALKS: tuple[tuple[Message, ...], ...] = (
 )
 
 
+ASKED: tuple[tuple[Message, ...], ...] = (
+    (user("please draw what I like most: a cat"), TALKS[1][1]),
+    (user("play a sound that I know well, if you can"), TALKS[2][1]),
+    (user("a question that is longer than the others, then draw it, please"), TALKS[1][1]),
+)
+"""With something before the run that is long enough to be run apart."""
+PROMPT = Message("system", user("You are told at length what to do, and what not to do.").parts)
+
+
 def samples() -> list[TrainingSample]:
     return [sample_of(talk) for talk in TALKS]
 
@@ -119,7 +128,7 @@ def test_a_model_that_mixes_packed_samples_is_refused(
     with pytest.raises(InputError, match="LlamaForCausalLM doesn't keep packed samples apart"):
         check_packing(core)
     with pytest.raises(InputError, match="doesn't keep packed samples apart: use --no-pack"):
-        train(world.settings("encode", tmp_path), device="cpu", quiet=True)
+        train(world.settings("instruct", tmp_path), device="cpu", quiet=True)
 
 
 def frozen(family: str, tied: bool) -> tuple[AnyToAny, NewRows]:
@@ -130,12 +139,12 @@ def frozen(family: str, tied: bool) -> tuple[AnyToAny, NewRows]:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("told", [(), (PROMPT,)])
 def test_a_prefix_without_gradients_gives_the_states_and_gradients_of_the_full_pass(
-    family: str, tied: bool
+    family: str, tied: bool, told: tuple[Message, ...]
 ) -> None:
     core, rows = frozen(family, tied)
-    talks = (*TALKS[1:], (user("a longer question, then draw it, please"), TALKS[2][1]))
-    batch = packed(core, [sample_of(talk) for talk in talks], [0], [1], [2])
+    batch = packed(core, [sample_of((*told, *talk)) for talk in ASKED], [0], [1], [2])
 
     def gradients(cut: bool) -> tuple[float, list[Tensor]]:
         core.zero_grad()
@@ -162,24 +171,43 @@ def test_a_prefix_without_gradients_gives_the_states_and_gradients_of_the_full_p
         torch.testing.assert_close(one, other, rtol=2e-4, atol=1e-6)
 
 
-def test_the_prefix_really_runs_without_gradients() -> None:
-    core, rows = frozen("Llama", True)
-    batch = packed(core, samples()[1:], [0], [1])
-    widths: list[tuple[int, bool]] = []
+def watched(core: AnyToAny) -> list[tuple[int, int, bool]]:
+    """Rows, positions, and whether with gradients, of each pass from now on."""
+    sizes: list[tuple[int, int, bool]] = []
     plain = core.language.hidden
 
-    def watched(embeddings: Tensor, *rest: object, **more: object) -> Tensor:
-        widths.append((embeddings.shape[1], torch.is_grad_enabled()))
+    def hidden(embeddings: Tensor, *rest: object, **more: object) -> Tensor:
+        sizes.append((*embeddings.shape[:2], torch.is_grad_enabled()))
         return plain(embeddings, *rest, **more)  # type: ignore[arg-type]
 
-    core.language.hidden = watched  # type: ignore[method-assign]
+    core.language.hidden = hidden  # type: ignore[method-assign]
+    return sizes
+
+
+def test_the_prefix_really_runs_without_gradients() -> None:
+    core, rows = frozen("Llama", True)
+    batch = packed(core, [sample_of(talk) for talk in ASKED], [0], [1], [2])
+    sizes = watched(core)
     embeddings = core.embed(batch.ids, batch.media)
     cut_hidden(core.language, embeddings, batch.mask, rows.within(batch.ids))
-    (before, with_gradients), (behind, without) = widths
+    (_, before, with_gradients), (_, behind, without) = sizes
     assert (with_gradients, without) == (False, True)
     starts = rows.within(batch.ids).int().argmax(1)
     assert before == int(starts.max())
     assert behind == int((batch.mask.sum(1) - starts).max()) < batch.ids.shape[1]
+
+
+def test_what_all_rows_begin_with_runs_once() -> None:
+    core, rows = frozen("Llama", True)
+    batch = packed(core, [sample_of((PROMPT, *talk)) for talk in ASKED[:2]], [0], [1])
+    sizes = watched(core)
+    embeddings = core.embed(batch.ids, batch.media)
+    cut_hidden(core.language, embeddings, batch.mask, rows.within(batch.ids))
+    alike = int((batch.ids[0] == batch.ids[1]).long().cumprod(0).sum())
+    starts = rows.within(batch.ids).int().argmax(1)
+    (once, begun, _), (both, rest, with_gradients), (_, _, trained) = sizes
+    assert (once, begun, with_gradients, trained) == (1, alike, False, True)
+    assert (both, rest) == (2, int(starts.max()) - alike)
 
 
 @pytest.mark.parametrize("tied", [True, False])
