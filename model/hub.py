@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+from heliograph.model.checkpoint import read_json, write_json
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.files import write_atomically
 from heliograph.model.inspect import Inspection, inspect
+from heliograph.model.origins import Origins
 from heliograph.model.parts import NAMES
 from heliograph.model.sources import READ, is_id
 
-UPLOADED = [*(f"*{suffix}" for suffix in READ), "*.md", "LICENSE*", "NOTICE*"]
-"""What a core is made of; whatever else lies in its directory stays at home."""
+UPLOADED = [*(f"*{suffix}" for suffix in READ), "*.md", "curve.svg", "LICENSE*", "NOTICE*"]
+"""What a core is made of, and its card; whatever else lies in its directory stays at home."""
+_PLACES = ("_name_or_path", "name_or_path", "base_model_name_or_path")
+"""Where libraries write down what a part was loaded from: often a folder of this machine."""
 
 
 def push_to_hub(directory: Path, repository: str, private: bool = True) -> str:
     """Upload a core and its card, which is written first if there is none.
+
+    Folders of this machine that its JSON names are uploaded as their names alone.
 
     Args:
         directory: of the core.
@@ -53,12 +63,13 @@ def push_to_hub(directory: Path, repository: str, private: bool = True) -> str:
     api = HfApi(library_name="heliograph")
     try:
         api.create_repo(repository, private=private, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repository,
-            folder_path=directory,
-            allow_patterns=UPLOADED,
-            commit_message="Upload a Heliograph core",
-        )
+        with _public(directory) as folder:
+            commit = api.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                allow_patterns=UPLOADED,
+                commit_message="Upload a Heliograph core",
+            )
     except Exception as error:  # what the hub's HTTP client raises is not in one tree
         what = " ".join(str(error).split())[:200]
         raise WeightsError(f"{repository} can't be written: {what}") from error
@@ -79,7 +90,8 @@ def card(found: Inspection, repository: str) -> str:
         "| --- | --- | --- | ---: | --- | --- | --- |",
     ]
     for part in found.parts:
-        source = "a folder" if part.source and not _base(part.source) else part.source or ""
+        source = part.source or ""
+        source = "a folder" if Path(source).is_absolute() else source
         cells = (part.part, part.kind, part.shape, f"{part.parameters:,}", part.state)
         lines.append(f"| {' | '.join((*cells, source, part.licence or ''))} |")
     fresh = [part.part for part in found.parts if part.state == "fresh"]
@@ -124,6 +136,48 @@ def opening(found: Inspection, title: str, name: str, stated: Iterable[str] = ()
         f'core = AnyToAny.from_pretrained("{name}")',
         "```",
     ]
+
+
+@contextmanager
+def _public(directory: Path) -> Iterator[Path]:
+    """The core as others get it: links to its files, and JSON that names no folder from here."""
+    with TemporaryDirectory(prefix="heliograph-") as name:
+        folder = Path(name)
+        for path in sorted(p for p in directory.resolve().rglob("*") if p.is_file()):
+            place = folder / path.relative_to(directory.resolve())
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if not _write_public(path, place):
+                place.symlink_to(path)
+        config = read_json(directory / "config.json")
+        (folder / "config.json").unlink()
+        write_json(folder / "config.json", {**config, **Origins.from_config(config).to_config()})
+        yield folder
+
+
+def _write_public(path: Path, place: Path) -> bool:
+    """Write a file of JSON without folders of this machine, if it is one that names some."""
+    if path.suffix != ".json" or b"name_or_path" not in (data := path.read_bytes()):
+        return False
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return False
+    write_json(place, _without_places(value))
+    return True
+
+
+def _without_places(value: Any) -> Any:
+    """Values of JSON, of which those that say what a part was loaded from are ids or names."""
+    if isinstance(value, list):
+        return [_without_places(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: Path(item).name
+        if name in _PLACES and isinstance(item, str) and not is_id(item)
+        else _without_places(item)
+        for name, item in value.items()
+    }
 
 
 def _base(source: str | None) -> str | None:

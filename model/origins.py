@@ -2,8 +2,8 @@
 
 "sources": {"language": {"id": "org/name", "revision": "…"},
             "encoders/clip": {"path": "/models/clip", "sha256": "…"},
-            "decoders/image": {"path": "/models/sd", "sha256": "…", "copied": true},
-            "projections": {"path": "/models/nextgpt", "sha256": "…", "copied": true}},
+            "decoders/image": {"path": "sd", "sha256": "…", "copied": true},
+            "projections": {"path": "nextgpt", "sha256": "…", "copied": true}},
 "reading": {"clip": {"film_frames": 4}},
 "fresh":   {"inputs.image": "…", "outputs.image": "…", "rows": "…"}
 """

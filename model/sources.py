@@ -59,7 +59,7 @@ class Source:
     revision: str | None = None
     """Its commit."""
     path: str | None = None
-    """Of a folder or a file, from the root."""
+    """Of a folder or a file, from the root; of a copied one only the last part."""
     sha256: str | None = None
     """Hash of what lies there: see ``content_hash``."""
     licence: str | None = None
@@ -69,7 +69,7 @@ class Source:
 
     def __str__(self) -> str:
         """For people."""
-        return f"{self.id}@{(self.revision or '')[:8]}" if self.id else str(self.path)
+        return f"{self.id}@{(self.revision or '')[:8]}" if self.id else self.path or "a folder"
 
     def folder(self, kind: Kind, hashed: bool = True) -> Path:
         """Where the part lies now, once it is known to be what it was.
@@ -98,8 +98,11 @@ class Source:
         return path
 
     def as_copied(self) -> Source:
-        """The same source of a part that lies in the core's directory."""
-        return replace(self, copied=True)
+        """The same source of a part that lies in the core's directory.
+
+        Where it lay before is nobody's business who is given the core: its name is enough.
+        """
+        return replace(self, copied=True, path=self.path and Path(self.path).name)
 
     def to_dict(self) -> dict[str, Any]:
         """For ``config.json``, without what isn't known."""
@@ -115,9 +118,9 @@ class Source:
         """
         source = Source(**values)
         pinned = source.id and _COMMIT.fullmatch(source.revision or "")
-        if not pinned and not (source.path and source.sha256):
+        if not pinned and not (source.sha256 and (source.path or source.copied)):
             raise ValueError(f"the source {source} is not pinned")
-        return source
+        return source.as_copied() if source.copied else source
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class Source(DataSet):
         """Its name in tables."""
         return self.name or str(self.path)
 
+    @property
+    def public_title(self) -> str:
+        """Its name for people elsewhere: of a path from the root only the last part."""
+        return Path(self.title).name if Path(self.title).is_absolute() else self.title
+
     def anchored(self, folder: Path) -> Self:
         """The same, its relative paths counted from ``folder``, its title as it was."""
         return super().anchored(folder).model_copy(update={"name": self.title})

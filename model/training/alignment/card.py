@@ -47,6 +47,8 @@ def write_card(
     trained = sum(part.trained for part in parts)
     mixture = settings.mixture()
     shares = mixture.shares()
+    chosen = read_json(settings.out / FILE)
+    chosen["mixture"] = [[source.public_title, source.weight] for source in mixture.sources]
     title = f"A core after {settings.recipe.title}"
     stated = [licence for licence in known.values() if licence != UNSTATED]
     lines = [
@@ -61,7 +63,10 @@ def write_card(
         "",
         "| source | share of draws |",
         "| --- | ---: |",
-        *(f"| {_cell(source.title)} | {shares[source.title]:.1%} |" for source in mixture.sources),
+        *(
+            f"| {_cell(source.public_title)} | {shares[source.title]:.1%} |"
+            for source in mixture.sources
+        ),
         "",
         "## What trained",
         "",
@@ -74,7 +79,7 @@ def write_card(
         "",
         "| setting | value |",
         "| --- | --- |",
-        *(f"| {k} | {_cell(json.dumps(v))} |" for k, v in read_json(settings.out / FILE).items()),
+        *(f"| {name} | {_cell(json.dumps(value))} |" for name, value in chosen.items()),
         "",
         "## Figures",
         "",

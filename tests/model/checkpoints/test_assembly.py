@@ -584,10 +584,10 @@ def test_an_import_tells_where_its_parts_come_from(world: World, tmp_path: Path)
     import_nextgpt(checkpoint, base, world.imagebind, place, {"image": str(pictures)})
     found = inspect(place, verify=True)
     told = {p.part: (p.source, p.referenced, p.licence, p.state) for p in found.parts}
-    ours = (str(checkpoint), False, "bsd-3-clause", "aligned")
+    ours = ("nextgpt", False, "bsd-3-clause", "aligned")
     assert told == {
         "language": (base, True, "LLaMA, non-commercial", "aligned"),
-        "encoders/imagebind": (str(world.imagebind), False, "cc-by-nc-sa-4.0", "frozen"),
+        "encoders/imagebind": (world.imagebind.name, False, "cc-by-nc-sa-4.0", "frozen"),
         **{f"{side}.{m}": ours for side in ("inputs", "outputs") for m in CONDITIONS},
         "decoders/image": (str(pictures), True, None, "frozen"),
     }
@@ -623,7 +623,7 @@ def test_a_pickled_language_model_is_copied(world: World, tmp_path: Path) -> Non
     (base / "model.safetensors").unlink()
     import_nextgpt(world.head, str(base), world.imagebind, place)
     (language,) = (part for part in inspect(place).parts if part.part == "language")
-    assert (language.source, language.referenced) == (str(base), False)
+    assert (language.source, language.referenced) == ("vicuna", False)
     assert language.licence == "llama2"
     kept = AnyToAny.from_pretrained(place).language.model.get_parameter("model.norm.weight")
     assert torch.equal(kept, world.llama.model.norm.weight)

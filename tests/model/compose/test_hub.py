@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,15 +15,21 @@ import huggingface_hub
 import pytest
 from huggingface_hub import DryRunFileInfo, constants
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+from huggingface_hub.utils import filter_repo_objects
 
 from heliograph.model import sources
-from heliograph.model.checkpoint import read_json
+from heliograph.model.checkpoint import read_json, write_json
 from heliograph.model.compose import Parts, compose, sizes
 from heliograph.model.core import AnyToAny
+from heliograph.model.data.preparing import prepare
+from heliograph.model.data.sets import DataSet
+from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.hub import push_to_hub
 from heliograph.model.inspect import inspect
 from heliograph.model.sources import Size
+from heliograph.model.training.alignment.run import train
+from heliograph.model.training.alignment.settings import Settings
 
 FIRST, SECOND = "1" * 40, "2" * 40
 IDS = {
@@ -161,8 +168,6 @@ def test_only_what_cannot_run_is_asked_for(
     folders: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Each kind's patterns, by huggingface_hub's own filter, on a list as repositories have."""
-    from huggingface_hub.utils import filter_repo_objects
-
     asked: dict[str, Any] = {}
 
     def download(repository: str, **options: Any) -> str:
@@ -251,6 +256,8 @@ class Api:
     """Takes what ``HfApi`` is given; the hub itself can't be reached in tests."""
 
     calls: list[tuple[str, dict[str, Any]]]
+    files: dict[str, bytes]
+    """Those that were uploaded last."""
     trouble: Exception | None = None
 
     def __init__(self, **_: object) -> None:
@@ -263,6 +270,10 @@ class Api:
 
     def upload_folder(self, **options: Any) -> Any:
         self.calls.append(("upload", options))
+        folder = options["folder_path"]
+        found = [str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()]
+        kept = filter_repo_objects(found, allow_patterns=options["allow_patterns"])
+        Api.files = {name: (folder / name).read_bytes() for name in kept}
         return SimpleNamespace(commit_url="https://hub/commit/1")
 
 
@@ -283,7 +294,8 @@ def test_a_core_is_pushed_with_its_card(of_ids: Parts, api: type[Api], tmp_path:
     assert push_to_hub(directory, "me/mine") == "https://hub/commit/1"
     (repository, made), (_, uploaded) = api.calls
     assert (repository, made["private"], made["exist_ok"]) == ("me/mine", True, True)
-    assert (uploaded["repo_id"], uploaded["folder_path"]) == ("me/mine", directory)
+    assert uploaded["repo_id"] == "me/mine"
+    assert all((directory / name).read_bytes() == data for name, data in Api.files.items())
     card = huggingface_hub.ModelCard.load(directory / "README.md")  # as the hub reads it
     assert card.data.base_model == ["someone/llama", "someone/clip", "other/clap", "other/pictures"]
     assert (card.data.license, card.data.pipeline_tag) == ("other", "any-to-any")
@@ -295,15 +307,58 @@ def test_a_core_is_pushed_with_its_card(of_ids: Parts, api: type[Api], tmp_path:
 
 
 def test_only_the_core_is_uploaded(of_ids: Parts, api: type[Api], tmp_path: Path) -> None:
-    from huggingface_hub.utils import filter_repo_objects
+    core = tmp_path / "core"
+    compose(of_ids, core, copy=True)
+    own = {str(p.relative_to(core)) for p in core.rglob("*.*")}
+    for name in ("checkpoint.pt", "log.csv"):
+        (core / name).write_text("mine")
+    push_to_hub(core, "me/mine")
+    assert set(api.files) == {*own, "README.md"} and "decoders/image/unet/config.json" in own
 
-    compose(of_ids, tmp_path / "core", copy=True)
-    push_to_hub(tmp_path / "core", "me/mine")
-    own = [str(p.relative_to(tmp_path / "core")) for p in (tmp_path / "core").rglob("*.*")]
-    kept = filter_repo_objects(
-        [*own, "checkpoint.pt", "log.csv"], allow_patterns=api.calls[-1][1]["allow_patterns"]
+
+def test_what_is_pushed_names_no_folder_of_this_machine(
+    parts: Parts, api: type[Api], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of a trained core, composed of parts that their libraries read and saved again."""
+    talk = [{"from": "human", "value": "draw"}, {"from": "gpt", "value": "so: <image>"}]
+    rows = tmp_path / "secret" / "rows.json"
+    rows.parent.mkdir()
+    rows.write_text(json.dumps([{"conversations": talk, "image_captions": "a cat"}] * 2))
+    pictures = tmp_path / "pictures"
+    DiffusionDecoder.from_pretrained(Path(parts.decoders["image"])).pipeline.save_pretrained(
+        pictures
     )
-    assert set(kept) == set(own) and "decoders/image/unet/config.json" in own
+    assert str(tmp_path_factory.getbasetemp()) in (pictures / "unet" / "config.json").read_text()
+    composed = tmp_path / "composed"
+    compose(replace(parts, decoders={"image": str(pictures)}), composed, copy=True)
+    prepare(composed, tmp_path / "prepared", [DataSet.of(rows)])
+    settings = Settings(
+        "instruct", composed, rows, tmp_path / "prepared", tmp_path / "run", steps=1, rank=2
+    )
+    _, core = train(settings, device="cpu", quiet=True)
+    assert core is not None
+    config = read_json(core / "config.json")
+    assert config["sources"]["encoders/clip"]["path"] == "clip"
+    # Cores of earlier versions name the folder from which a part was copied, and still load.
+    config["sources"]["encoders/clip"]["path"] = parts.encoders["image"]
+    write_json(core / "config.json", config)
+    assert AnyToAny.from_pretrained(core).makes == ("image",)
+    push_to_hub(core, "me/mine")
+    here = str(tmp_path_factory.getbasetemp()).encode()
+    assert not [name for name, data in api.files.items() if here in data]
+    assert b"| rows.json | 100.0% |" in api.files["README.md"] and "curve.svg" in api.files
+    pushed = json.loads(api.files["config.json"])
+    assert pushed["sources"]["encoders/clip"] == {
+        **config["sources"]["encoders/clip"],
+        "path": "clip",
+    }
+    (core / "README.md").unlink()  # the card that pushing writes tells where parts come from
+    push_to_hub(core, "me/mine")
+    assert not [name for name, data in api.files.items() if here in data]
+    del pushed["sources"]["encoders/clip"]["path"]
+    write_json(core / "config.json", pushed)
+    assert AnyToAny.from_pretrained(core).encoder("image").modalities
+    assert {part.part: part.source for part in inspect(core).parts}["encoders/clip"] == "a folder"
 
 
 def test_what_the_hub_refuses_to_take_is_one_sentence(
