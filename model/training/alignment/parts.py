@@ -14,6 +14,9 @@ from heliograph.model.training.alignment.rows import NewRows
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.team import Team
 
+FAR = 0.1
+"""Share of their length that states of packed samples may be away from those of samples alone."""
+
 
 def load(settings: Settings, team: Team) -> tuple[AnyToAny, NewRows | None]:
     """The core that a run trains. What is frozen may be in bfloat16 or in 4 bits.
@@ -88,6 +91,9 @@ def named(core: AnyToAny, rows: NewRows | None) -> dict[str, nn.Module]:
 def check_packing(core: AnyToAny) -> None:
     """See on two short sequences that this language model keeps packed samples apart.
 
+    In bfloat16 another kernel for attention leaves the states of 32 layers about 2 % from what
+    they were, and single numbers much more; samples that are mixed leave them 80 % away.
+
     Raises:
         InputError: it doesn't.
     """
@@ -100,7 +106,8 @@ def check_packing(core: AnyToAny) -> None:
         packed = language.hidden(embeddings, None, positions)[:, 3:]
         mask = torch.ones(2, 3, dtype=torch.long, device=language.device)
         alone = language.hidden(embeddings[:, 3:], mask)
-    if not torch.allclose(packed.float(), alone.float(), rtol=0.05, atol=0.05):
+    far = (packed.float() - alone.float()).norm() / alone.float().norm()
+    if not far <= FAR:
         raise InputError(
             f"A {type(language.model).__name__} doesn't keep packed samples apart: use --no-pack."
         )
