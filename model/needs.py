@@ -19,6 +19,7 @@ from heliograph.model.decoders.outline import outline
 from heliograph.model.decoders.recipes import recipe
 from heliograph.model.decoders.workload import workload
 from heliograph.model.encoders import Encoder, outline_encoder
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import headers
 from heliograph.model.media import Clip, Film, Image, Sound
@@ -112,7 +113,8 @@ def encoder_need(name: str, encoder: Encoder, modalities: Sequence[Modality]) ->
     device = next(encoder.parameters()).device
 
     def reading(modality: Modality) -> int:
-        x = encoder.prepare(BLANK[modality]).unsqueeze(0).to(device)
+        clip = encoder.blank if isinstance(encoder, OwnSense) else BLANK[modality]
+        x = encoder.prepare(clip).unsqueeze(0).to(device)
         return alive(encoder, lambda: encoder.patches(modality, x))
 
     return Need(

@@ -22,6 +22,8 @@ Quantised: TypeAlias = Literal["int8", "4-bit"]
 
 _TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a folder with a tokenizer has one at least."""
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+"""Likewise of one with a processor; without them transformers would take that of its class."""
 
 
 def read_tokenizer(directory: Path) -> Any:
@@ -50,11 +52,13 @@ def read_template(directory: Path) -> str | None:
     Raises:
         WeightsError: the processor is missing or damaged.
     """
-    from transformers import AutoProcessor
+    from transformers import ProcessorMixin
 
-    with _loading(directory, "processor"):
-        processor = AutoProcessor.from_pretrained(directory, backend="pil", **LOCAL)
-    template: str | None = processor.chat_template
+    if not any((directory / name).is_file() for name in _PROCESSORS):
+        raise WeightsError(f"The weights are incomplete: {directory} has no processor.")
+    with _loading(directory, "processor"):  # not made: some want torchvision, for films
+        said, _ = ProcessorMixin.get_processor_dict(directory, **LOCAL)
+    template: str | None = said.get("chat_template")
     return template
 
 

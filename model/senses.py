@@ -6,7 +6,8 @@ it is, and tower and projector together are an encoder (``encoders/own.py``).
 
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and attention that looks both ways within a picture (Gemma 3,
-PaliGemma). Nor pictures that are cut into tiles or keep their size (LLaVA-NeXT, Idefics, Pixtral).
+PaliGemma). Of pictures that are cut into tiles (``encoders/tiles.py``) those of LLaVA-NeXT and
+Idefics aren't, nor pictures that keep their size (Pixtral).
 Of Gemma 3, whose larger sizes are published with eyes only, the language model is read alone.
 """
 
@@ -27,7 +28,7 @@ CAUSAL: Mapping[str, str] = {r"^language_model\.": "", r"^model\.language_model\
 """How a causal LM calls the tensors of the language model in such a checkpoint: patterns of the
 two layouts that there are, and what to put in their place."""
 TOWERS = ("clip_vision_model", "siglip_vision_model")
-"""Towers that see each picture in one size."""
+"""Towers that see each picture, or each of its tiles, in one size."""
 
 
 class Frame(NamedTuple):
@@ -51,6 +52,8 @@ class Sense:
     tower: str
     """The tower's name in the class's base model."""
     frame: Frame
+    towers: tuple[str, ...] = TOWERS
+    """The kinds of tower with which it is read."""
 
 
 SENSES: Mapping[str, Sense] = {
@@ -60,6 +63,13 @@ SENSES: Mapping[str, Sense] = {
         "audio",
         "audio_tower",
         Frame("Audio {}: <|audio_bos|>", "<|audio_eos|>", "\n"),
+    ),
+    "internvl": Sense(
+        "InternVLForConditionalGeneration",
+        "image",
+        "vision_tower",
+        Frame("<img>", "</img>", "\n"),
+        ("internvl_vision",),
     ),
 }
 """By the ``model_type`` of their configurations."""
@@ -100,8 +110,12 @@ def text_config(config: Any, folder: Path) -> Any:
     text = config.get_text_config()
     if config.model_type in (*SENSES, *EYELESS):
         tower = getattr(config, "vision_config", None)
-        if tower is None or tower.model_type in TOWERS:
-            text.tie_word_embeddings = getattr(config, "tie_word_embeddings", False)
+        sense = SENSES.get(config.model_type)
+        towers = TOWERS if sense is None else sense.towers
+        if tower is None or tower.model_type in towers:
+            said = getattr(config, "tie_word_embeddings", False)
+            # Some classes say so where nothing is said, also of a checkpoint with its own head.
+            text.tie_word_embeddings = said and "lm_head.weight" not in language_headers(folder)
             return text
     elif text is config:
         return config
@@ -110,10 +124,10 @@ def text_config(config: Any, folder: Path) -> Any:
         if causal is not None and causal.config_class is type(text):
             return config  # of Llama 4 and Qwen3.5 transformers itself reads the text half alone
     kind = (config.architectures or [config.model_type])[0]
-    known = " and ".join(sense.kind for sense in SENSES.values())
+    *known, last = (sense.kind for sense in SENSES.values())
     raise WeightsError(
         f"The {kind} in {folder} can't be a core's language model: of those that see or hear by "
-        f"themselves, {known} can, with CLIP or SigLIP as eyes."
+        f"themselves, {', '.join(known)} and {last} can, with the eyes that docs/models.md names."
     )
 
 

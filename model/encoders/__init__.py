@@ -66,8 +66,8 @@ class Encoder(Protocol):
 def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
     """What the language model is to read of each prepared clip, (n, W).
 
-    n is ``tokens``, but for sounds that are read by the language model's own ears: there it goes
-    with their length.
+    n is ``tokens``, but for what is read by the language model's own eyes or ears: there it goes
+    with the length of a sound, and with the size of a picture that is cut into tiles.
 
     Args:
         encoder: that reads the modality.
@@ -76,10 +76,9 @@ def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
     """
     from heliograph.model.encoders.own import OwnSense
 
-    tokens = encoder.patches(modality, x)  # (B, tokens, W)
-    if not isinstance(encoder, OwnSense):
-        return list(tokens)
-    return [row[:n] for row, n in zip(tokens, encoder.lengths(x), strict=True)]
+    if isinstance(encoder, OwnSense):
+        return encoder.embeddings(x)
+    return list(encoder.patches(modality, x))
 
 
 def load_encoder(

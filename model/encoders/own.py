@@ -4,8 +4,8 @@ Tower and projector of the checkpoint give embeddings of the language model's ow
 no input projection. They are read from the checkpoint of the whole model, or from what
 ``save_pretrained`` writes: the same checkpoint without its language model.
 
-A picture has the checkpoint's own size. A sound is cut to the extractor's window, and takes as
-many embeddings as it is long.
+A picture has the checkpoint's own size; those that keep theirs, or are cut into tiles, are read in
+``tiles.py``. A sound is cut to the extractor's window, and takes as many embeddings as it is long.
 """
 
 from __future__ import annotations
@@ -59,8 +59,15 @@ class OwnSense(nn.Module):
         return int(self.model.config.text_config.hidden_size)
 
     def tokens(self, modality: Modality) -> int:
-        """Embeddings of a picture, or of a sound as long as the window."""
+        """Embeddings of ``blank``, the most that there are."""
         return self._tokens
+
+    @property
+    def blank(self) -> Clip:
+        """A medium that takes as much as one can."""
+        if self.sense.modality == "audio":  # it is filled up
+            return Sound(np.zeros(1, np.float32), self.processor.sampling_rate)
+        return Image(np.zeros((32, 32, 3), np.uint8))
 
     def prepare(self, clip: Clip) -> Tensor:
         """A picture (3, H, W), or a sound (1 + bins, frames): which frames are heard, and them.
@@ -109,10 +116,15 @@ class OwnSense(nn.Module):
             return [self._tokens] * len(x)
         return [((int(n) - 1) // 2 - 1) // 2 + 1 for n in _frames(x)]
 
+    def embeddings(self, x: Tensor) -> list[Tensor]:
+        """Those of prepared clips that mean something, (n, W) each."""
+        rows = zip(self.patches(self.sense.modality, x), self.lengths(x), strict=True)
+        return [row[:n] for row, n in rows]
+
     def pooled(self, modality: Modality, x: Tensor) -> Tensor:
         """A batch of prepared clips -> unit vectors (B, W), the mean of what means something."""
-        rows = zip(self.patches(modality, x), self.lengths(x), strict=True)
-        return F.normalize(torch.stack([row[:n].mean(dim=0) for row, n in rows]), dim=-1)
+        means = [row.mean(dim=0) for row in self.embeddings(x)]
+        return F.normalize(torch.stack(means), dim=-1)
 
     def save_pretrained(self, directory: Path) -> None:
         """Write the checkpoint without its language model."""
@@ -151,7 +163,7 @@ class OwnSense(nn.Module):
         missing = [name for name in report["missing_keys"] if not name.startswith(LANGUAGE)]
         if missing:
             raise WeightsError(f"{directory} lacks weights of its encoder: {min(missing)}.")
-        return cls(model.eval(), processor)
+        return _wrapped(model.eval(), processor)
 
     @classmethod
     def outline(cls, directory: Path) -> OwnSense:
@@ -166,17 +178,19 @@ class OwnSense(nn.Module):
             with torch.device("meta"):
                 model = AutoModel.from_config(_config(directory), trust_remote_code=False)
             processor = _processor(directory)
-        return cls(model.eval(), processor)
+        return _wrapped(model.eval(), processor)
 
     @cached_property
     def _tokens(self) -> int:
-        """Embeddings of a medium that fills what is read, as a blank one shows."""
-        blank: Clip = Image(np.zeros((32, 32, 3), np.uint8))
-        if self.sense.modality == "audio":
-            blank = Sound(np.zeros(1, np.float32), self.processor.sampling_rate)
-        x = self.prepare(blank).unsqueeze(0).to(next(self.parameters()))
+        x = self.prepare(self.blank).unsqueeze(0).to(next(self.parameters()))
         with torch.no_grad():
             return self.patches(self.sense.modality, x).shape[1]
+
+
+def _wrapped(model: Any, processor: Any) -> OwnSense:
+    from heliograph.model.encoders.tiles import TILED
+
+    return TILED.get(model.config.model_type, OwnSense)(model, processor)
 
 
 def _frames(x: Tensor) -> Tensor:

@@ -21,6 +21,17 @@ LLAVA_TEMPLATE = (  # LLaVA 1.5's own
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
+INTERNVL_TEMPLATE = (  # of its class
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}{{ '<IMG_CONTEXT>\n' }}"
+    "{% elif content['type'] == 'text' %}{{ content['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}{{ '<|im_end|>\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -94,6 +105,29 @@ def save_qwen2_audio(folder: Path) -> Path:
     tf.Qwen2AudioForConditionalGeneration(config).save_pretrained(folder)
     extractor = tf.WhisperFeatureExtractor(feature_size=16, chunk_length=1)
     tf.Qwen2AudioProcessor(extractor, tokenizer).save_pretrained(folder)
+    return folder
+
+
+def save_internvl(folder: Path) -> Path:
+    """An InternVL that sees a tile of 32x32 pixels as 4 embeddings, up to 4 tiles of a picture."""
+    marks = ("<img>", "</img>", "<IMG_CONTEXT>", "<|im_start|>", "<|im_end|>")
+    tokenizer = _tokenizer(*marks, "<|endoftext|>")
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.chat_template = INTERNVL_TEMPLATE
+    config = tf.InternVLConfig(
+        vision_config=tf.InternVLVisionConfig(**VISION),
+        text_config=tf.Qwen2Config(
+            vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **TEXT
+        ),
+        image_token_id=tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    tf.InternVLForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    tf.GotOcr2ImageProcessorPil(size=size, max_patches=4).save_pretrained(folder)
     return folder
 
 

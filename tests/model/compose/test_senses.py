@@ -19,8 +19,10 @@ from torch import Tensor
 from heliograph.model.batching import TrainingSample, media_groups
 from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
-from heliograph.model.data.preparing import prepare
-from heliograph.model.data.sets import DataSet
+from heliograph.model.data.examples import Example
+from heliograph.model.data.prepared import Prepared
+from heliograph.model.data.preparing import PrepareOptions, prepare
+from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.encoders import load_encoder
 from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError, WeightsError
@@ -36,23 +38,25 @@ from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_gemma3, save_llava, save_qwen2_audio
+from .sensing import save_gemma3, save_internvl, save_llava, save_qwen2_audio
 
 Composing = Callable[..., Path]
-NAMES = ("llava", "qwen2_audio")
-MODALITY = {"llava": "image", "qwen2_audio": "audio"}
 CLASSES = {
     "llava": tf.LlavaForConditionalGeneration,
     "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
+    "internvl": tf.InternVLForConditionalGeneration,
 }
+NAMES = tuple(CLASSES)
+MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
 
 
 @pytest.fixture(scope="session")
 def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``llava`` and ``qwen2_audio``."""
+    """All of ``NAMES``."""
     root = tmp_path_factory.mktemp("sensing")
     save_llava(root / "llava")
     save_qwen2_audio(root / "qwen2_audio")
+    save_internvl(root / "internvl")
     return root
 
 
@@ -67,8 +71,8 @@ def own(composing: Composing, sensing: Path) -> Callable[..., AnyToAny]:
     return made
 
 
-def picture(shade: int = 90) -> Media:
-    pixels = np.random.default_rng(shade).integers(0, 255, (40, 50, 3), np.uint8)
+def picture(shade: int = 90, height: int = 40, width: int = 50) -> Media:
+    pixels = np.random.default_rng(shade).integers(0, 255, (height, width, 3), np.uint8)
     return write(Image(pixels))
 
 
@@ -78,11 +82,11 @@ def sound(seconds: float) -> Media:
 
 
 def conversation(name: str) -> list[Message]:
-    """Two media of one length, or of two, and a question that is to be answered."""
-    if name == "llava":
-        one, other = picture(1), picture(2)
-    else:
+    """Two media of different sizes, and a question that is to be answered."""
+    if name == "qwen2_audio":
         one, other = sound(0.4), sound(0.7)
+    else:
+        one, other = picture(1), picture(2, 30, 90)
     return [user(one, "what is this?"), assistant("2 dogs"), user(other, "and this?")]
 
 
@@ -93,7 +97,6 @@ def talk(question: str, answer: str) -> list[dict[str, str]]:
 def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor, Tensor, Tensor]:
     """Ids (1, T), embeddings (1, T, W) and logits (1, T, V) of the model without a core."""
     model = CLASSES[name].from_pretrained(folder).eval()
-    processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
     said: list[dict[str, Any]] = []
     clips: list[Any] = []
     for message in messages:
@@ -106,9 +109,14 @@ def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor,
                 clip = read(part)
                 clips.append(clip.pixels if isinstance(clip, Image) else clip.samples)  # type: ignore[union-attr]
         said.append({"role": message.role, "content": parts})
-    text = processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
-    given = {"images": clips} if name == "llava" else {"audio": clips, "sampling_rate": 16_000}
-    inputs = processor(text=text, return_tensors="pt", **given)
+    if name in LAID_OUT:
+        inputs = laid_out(folder, name, said, clips)
+    else:
+        processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
+        text = processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+        audio = {"audio": clips, "sampling_rate": 16_000}
+        given = audio if MODALITY[name] == "audio" else {"images": clips}
+        inputs = processor(text=text, return_tensors="pt", **given)
     seen: list[Tensor] = []
     model.model.language_model.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["inputs_embeds"]), with_kwargs=True
@@ -116,6 +124,30 @@ def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor,
     with torch.no_grad():
         logits = model(**inputs).logits
     return inputs["input_ids"], seen[0], logits
+
+
+def laid_out(
+    folder: Path, name: str, said: list[dict[str, Any]], pictures: list[Any]
+) -> dict[str, Any]:
+    """The same where the class's processor isn't made without torchvision."""
+    tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+    place, lay_out = LAID_OUT[name]
+    texts, inputs = lay_out(tf.AutoImageProcessor.from_pretrained(folder, backend="pil"), pictures)
+    text = tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
+    first, *rest = text.split(place)
+    whole = first + "".join(x + y for x, y in zip(texts, rest, strict=True))
+    ids = tokenizer(whole, add_special_tokens=False, return_tensors="pt").input_ids
+    return {"input_ids": ids, **inputs}
+
+
+def internvl_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
+    made = processor(pictures, crop_to_patches=True, return_tensors="pt")
+    counts = made.pop("num_patches").tolist()
+    assert counts == [1, 4]
+    return [f"<img>{'<IMG_CONTEXT>' * 4 * count}</img>" for count in counts], dict(made)
+
+
+LAID_OUT = {"internvl": ("<IMG_CONTEXT>", internvl_inputs)}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -188,6 +220,33 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
     assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
 
 
+def test_pictures_of_different_sizes_are_prepared_and_trained_together(
+    composing: Composing, sensing: Path, tmp_path: Path
+) -> None:
+    name = "internvl"
+    core_dir = composing(language=str(sensing / name), encoders={})
+    core = AnyToAny.from_pretrained(core_dir)
+    pictures = [picture(1), picture(2, 30, 90), picture(3, 90, 60)]
+    rows = []
+    for index, shown in enumerate(pictures):
+        (tmp_path / f"{index}.png").write_bytes(shown.data)
+        conversations = talk("<image>\nwhat is this?", "a dog")
+        rows.append({"input_image": f"{index}.png", "conversations": conversations})
+    data = tmp_path / "rows.json"
+    data.write_text(json.dumps(rows))
+    dataset = DataSet.of(data)
+    prepare(core_dir, tmp_path / "prepared", [dataset], PrepareOptions(half=False))
+    prepared = Prepared.open(tmp_path / "prepared", core_dir)
+    samples = [prepared.sample(found) for found in examples(dataset) if isinstance(found, Example)]
+    for sample, shown in zip(samples, pictures, strict=True):
+        torch.testing.assert_close(sample.features[0][1], core.encode(shown))
+    assert len({len(sample.features[0][1]) for sample in samples}) > 1
+    with torch.no_grad():
+        together = core(core.collate(samples)).loss
+        alone = torch.stack([core(core.collate([sample])).loss for sample in samples])
+    torch.testing.assert_close(together, alone.mean())
+
+
 def test_sounds_of_different_lengths_stand_in_one_batch(own: Callable[..., AnyToAny]) -> None:
     core = own("qwen2_audio")
     features = [core.encode(sound(seconds)) for seconds in (0.2, 0.7, 3.0, 0.0001)]
@@ -223,6 +282,21 @@ def test_other_eyes_names_and_ties(tied: bool, composing: Composing, tmp_path: P
     assert same == tied
 
 
+def test_a_head_of_its_own_is_not_tied(composing: Composing, sensing: Path, tmp_path: Path) -> None:
+    """The class ties where nothing is said, which published checkpoints don't."""
+    folder = Path(shutil.copytree(sensing / "internvl", tmp_path / "internvl"))
+    config = read_json(folder / "config.json")
+    assert not config.pop("tie_word_embeddings")
+    (folder / "config.json").write_text(json.dumps(config))
+    core = AnyToAny.from_pretrained(composing(language=str(folder), encoders={}))
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        expected = CLASSES["internvl"].from_pretrained(folder).eval()(input_ids=ids).logits
+        hidden = core.language.hidden(core.language.embed(ids), torch.ones_like(ids))
+        logits = core.language.logits(hidden)
+    torch.testing.assert_close(logits[..., : expected.shape[-1]], expected)
+
+
 def test_an_encoder_that_is_named_takes_its_place(
     own: Callable[..., AnyToAny], folders: Path
 ) -> None:
@@ -241,22 +315,31 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
     assert isinstance(list(events)[-1], End)
 
 
-@pytest.mark.parametrize("copy", [False, True])
-def test_it_is_told_and_planned(copy: bool, composing: Composing, sensing: Path) -> None:
-    core_dir = composing(copy=copy, language=str(sensing / "llava"), encoders={})
+@pytest.mark.parametrize(
+    ("name", "language", "eyes", "shape", "copy"),
+    [
+        ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", False),
+        ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", True),
+        ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
+    ],
+)
+def test_it_is_told_and_planned(
+    name: str, language: str, eyes: str, shape: str, copy: bool, composing: Composing, sensing: Path
+) -> None:
+    core_dir = composing(copy=copy, language=str(sensing / name), encoders={})
     parts = {part.part: part for part in inspect(core_dir).parts}
     core = AnyToAny.from_pretrained(core_dir)
-    eyes = core.encoder("image")
-    language, tower = parts["language"], parts["encoders/llava"]
-    assert language.kind == ("LlamaForCausalLM" if copy else "LlavaForConditionalGeneration")
-    assert language.shape.startswith("width 48, 2 layers") and language.state == "fresh rows"
-    assert (tower.kind, tower.shape, tower.state) == ("CLIPVisionModel", "image to 16x48", "frozen")
-    assert tower.parameters == sum(p.numel() for p in eyes.parameters())  # type: ignore[attr-defined]
+    seeing = core.encoder("image")
+    text, tower = parts["language"], parts[f"encoders/{name}"]
+    assert text.kind == (language if copy else CLASSES[name].__name__)
+    assert text.shape.startswith("width 48, 2 layers") and text.state == "fresh rows"
+    assert (tower.kind, tower.shape, tower.state) == (eyes, shape, "frozen")
+    assert tower.parameters == sum(p.numel() for p in seeing.parameters())  # type: ignore[attr-defined]
     own = parts["inputs.image"]
     assert (own.kind, own.state, own.parameters) == ("its own", "frozen", 0)
     needed = {need.part: need for need in needs(core_dir)}
-    assert needed["encoders/llava"].parameters == tower.parameters
-    assert needed["encoders/llava"].activations > 0
+    assert needed[f"encoders/{name}"].parameters == tower.parameters
+    assert needed[f"encoders/{name}"].activations > 0
     found = plan(list(needed.values()), Memory(8 * 10**9))
     half = AnyToAny.from_pretrained(core_dir, plan=found)
     torch.testing.assert_close(half.encode(picture()), core.encode(picture()))
@@ -301,12 +384,12 @@ def test_sounds_are_counted_in_sixteen_bits_too(sensing: Path) -> None:
 def test_models_that_are_read_in_another_way_are_refused(
     composing: Composing, sensing: Path, tmp_path: Path
 ) -> None:
-    known = "LlavaForConditionalGeneration and Qwen2AudioForConditionalGeneration can"
+    known = "LlavaForConditionalGeneration, .* and .* can, with the eyes that docs/models.md names"
     pixtral = Path(shutil.copytree(sensing / "llava", tmp_path / "pixtral"))
     config = read_json(pixtral / "config.json")
     config["vision_config"] = {"model_type": "pixtral"}
     (pixtral / "config.json").write_text(json.dumps(config))
-    with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}, with CLIP"):
+    with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}"):
         composing(language=str(pixtral))
     for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "llava_next"):
         (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
@@ -336,7 +419,7 @@ def test_gemma_3_reads_words_as_it_does_with_its_eyes(
 def test_a_damaged_one_is_one_sentence(composing: Composing, sensing: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(sensing / "llava", tmp_path / "llava"))
     (folder / "processor_config.json").unlink()
-    with pytest.raises(WeightsError, match=r"processor in .*llava can't be loaded"):
+    with pytest.raises(WeightsError, match=r"incomplete: .*llava has no processor"):
         composing(language=str(folder))
     assert not (tmp_path / "core").exists()
 

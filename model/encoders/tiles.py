@@ -1,0 +1,105 @@
+"""Own eyes that cut a picture into tiles, so that it takes as many embeddings as its form asks for.
+
+A prepared picture is (1 + tiles, 3, H, W): a page that begins with two numbers, which the class
+needs to know beside the pixels, and the pixels of each tile. In a batch it is filled up with zeros.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from heliograph.model.encoders.own import OwnSense
+from heliograph.model.errors import InputError
+from heliograph.model.media import Clip, Image
+from heliograph.model.parts import Modality
+
+BASE, DIGITS = 128, 3
+"""How a number is written: 16 bits keep each digit as it is."""
+
+
+class Tiled(OwnSense):
+    """What these eyes have in common. A picture is seen alone, whatever stands beside it."""
+
+    def prepare(self, clip: Clip) -> Tensor:
+        """A picture (1 + tiles, 3, H, W).
+
+        Raises:
+            InputError: it is no picture.
+        """
+        if not isinstance(clip, Image):
+            raise InputError(f"This encoder reads only {self.sense.modality}.")
+        tiles, numbers = self.cut(clip)
+        page = torch.zeros_like(tiles[:1])
+        digits = [n // BASE**i % BASE for n in numbers for i in range(DIGITS)]
+        page.view(-1)[: len(digits)] = torch.tensor(digits)
+        return torch.cat([page, tiles])
+
+    def embeddings(self, x: Tensor) -> list[Tensor]:
+        """Those of prepared pictures, (n, W) each."""
+        return [self.seen(picture[1:], self._numbers(picture)) for picture in x]
+
+    def patches(self, modality: Modality, x: Tensor) -> Tensor:
+        """A batch of prepared pictures -> embeddings (B, tokens, W), filled up with zeros."""
+        return pad_sequence(self.embeddings(x), batch_first=True)
+
+    def lengths(self, x: Tensor) -> list[int]:
+        """How many embeddings prepared pictures have."""
+        return [len(row) for row in self.embeddings(x)]
+
+    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
+        """A picture as tiles (t, 3, H, W), and its two numbers."""
+        raise NotImplementedError
+
+    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+        """What ``cut`` gave, perhaps filled up, as embeddings (n, W)."""
+        raise NotImplementedError
+
+    def _numbers(self, picture: Tensor) -> tuple[int, int]:
+        if picture.is_meta:  # where nothing can be read, and only the blank one is seen
+            return self._blank_numbers
+        digits = [round(digit) for digit in picture[0].flatten()[: 2 * DIGITS].tolist()]
+        one, other = (
+            sum(digit * BASE**i for i, digit in enumerate(digits[at : at + DIGITS]))
+            for at in (0, DIGITS)
+        )
+        return one, other
+
+    @cached_property
+    def _blank_numbers(self) -> tuple[int, int]:
+        blank = self.blank
+        assert isinstance(blank, Image)
+        return self.cut(blank)[1]
+
+
+class InternVL(Tiled):
+    """Tiles in the grid that is nearest to the picture's form, and the whole picture after them
+    (Chen et al. 2024, "How Far Are We to GPT-4V?", arXiv 2404.16821, section 3.3).
+
+    The numbers are that of the tiles, and 0.
+    """
+
+    @property
+    def blank(self) -> Image:
+        """A strip of as many squares as there may be tiles."""
+        return Image(np.zeros((8, 8 * self.processor.max_patches, 3), np.uint8))
+
+    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
+        """Tiles (t, 3, H, W), t and 0."""
+        made = self.processor([picture.pixels], crop_to_patches=True, return_tensors="pt")
+        tiles: Tensor = made["pixel_values"]
+        return tiles, (len(tiles), 0)
+
+    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+        """The embeddings of one tile after those of the other."""
+        each: Tensor = self.model.get_image_features(tiles[: numbers[0]]).pooler_output
+        return each.flatten(0, 1)
+
+
+TILED: Mapping[str, type[Tiled]] = {"internvl": InternVL}
+"""By the ``model_type`` of their configurations."""
