@@ -19,7 +19,7 @@ from torch import Tensor
 from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Media, Message, Modality
-from heliograph.model.prompts import Row, build_row
+from heliograph.model.prompts import Place, Row, build_row
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,17 +244,21 @@ def media_groups(
     for kind in dict.fromkeys(kinds):
         modality = kind[0]
         ours = [found for found, its in zip(places, kinds, strict=True) if its == kind]
-        starts = torch.tensor([place.start + shifts[index] for index, place in ours])
+        columns = [place.start + shifts[index] + _offsets(place) for index, place in ours]
         groups.append(
             MediaGroup(
                 modality,
                 torch.stack([place.features for _, place in ours]).float(),  # (k, n, We)
                 torch.tensor([index for index, _ in ours]).unsqueeze(1),  # (k, 1)
-                starts.unsqueeze(1) + torch.arange(ours[0][1].length),  # (k, m)
+                torch.stack(columns),  # (k, m)
                 tuple(place.caption for _, place in ours),
             )
         )
     return tuple(groups)
+
+
+def _offsets(place: Place) -> Tensor:
+    return torch.arange(place.length) if place.offsets is None else place.offsets
 
 
 def row_of(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class InputProjectionConfig:
     """Inner width of the MLP or of the grouping, or of the resampler's feed-forward halves."""
     stages: Sequence[tuple[int, int, int]] = ()
     """Blocks, group tokens and groups of each stage of the grouping; 0 of both in its last."""
-    frame: Sequence[str] = ()
+    frame: Sequence[Any] = ()
     """What stood around a medium when the language model was trained (``senses.Frame``); of
     ``own``."""
 

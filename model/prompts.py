@@ -1,7 +1,8 @@
 """Conversations as rows of ids: what the language model reads, and what it learns.
 
     a user's medium         <Img> one place for each projected token </Img>, or in the frame that
-                            the language model was trained with, where it sees or hears itself
+                            the language model was trained with, where it sees or hears itself,
+                            with what stood between its embeddings
     an assistant's medium   its span: <|image|> caption [IMG0] … [IMG3]
     a tool call             <|call|>{…}<|/call|>, its result as a message of role "tool"
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from heliograph.model.language import LanguageModel
@@ -35,6 +37,9 @@ class Place:
     """(n, We): the encoder's tokens."""
     caption: str
     """What is known to be seen or heard, for training; "" else."""
+    offsets: Tensor | None = None
+    """(length,) long: where each projected token goes, counted from the start; left out where
+    nothing stands between them."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +183,11 @@ def _add_medium(
     features: Tensor,
     length: Callable[[Modality, int], int],
 ) -> None:
-    count = length(media.modality, features.shape[0])
     frame = language.frames.get(media.modality)
+    ids, offsets = None, None
+    if frame is not None and frame.marks:
+        features, ids, offsets = _between_marks(language, frame.marks, features)
+    count = length(media.modality, features.shape[0])
     if frame is None:
         before, after = _present(language.table.media_open), _present(language.table.media_close)
     else:
@@ -188,9 +196,27 @@ def _add_medium(
         after = language.encode_marks(frame.closing)
     row.add(before, False)
     caption = media.caption or ""
-    row.places.append(Place(len(row.ids), count, media.modality, features, caption))
-    row.add([language.pad] * count, False)
+    row.places.append(Place(len(row.ids), count, media.modality, features, caption, offsets))
+    row.add([language.pad] * count if ids is None else ids, False)
     row.add(after, False)
+
+
+def _between_marks(
+    language: LanguageModel, marks: Sequence[str], features: Tensor
+) -> tuple[Tensor, list[int], Tensor]:
+    """The embeddings in features, the ids with places for them, and where among these they go.
+
+    Args:
+        language: whose tokens the marks are.
+        marks: what stands between embeddings.
+        features: (n, We + 1), the last of each the number of a mark, or 0 for an embedding.
+    """
+    written = [[language.pad], *(language.encode_marks(mark) for mark in marks)]
+    kinds = features[:, -1].round().long()  # (n,)
+    pieces = [written[kind] for kind in kinds.tolist()]
+    ends = torch.tensor([len(piece) for piece in pieces]).cumsum(0)  # (n,)
+    ids = [token for piece in pieces for token in piece]
+    return features[kinds == 0, :-1], ids, ends[kinds == 0] - 1
 
 
 def _present(token: int | None) -> list[int]:

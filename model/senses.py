@@ -6,15 +6,15 @@ it is, and tower and projector together are an encoder (``encoders/own.py``).
 
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and attention that looks both ways within a picture (Gemma 3,
-PaliGemma). Of pictures that are cut into tiles (``encoders/tiles.py``) those of LLaVA-NeXT and
-Idefics aren't, nor pictures that keep their size (Pixtral).
+PaliGemma). Of pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of
+LLaVA-NeXT and Idefics aren't, nor Pixtral's eyes before another language model than Mistral 3.
 Of Gemma 3, whose larger sizes are published with eyes only, the language model is read alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +40,8 @@ class Frame(NamedTuple):
     """After it, special tokens included."""
     tail: str = ""
     """Then this, encoded together with the words that follow."""
+    marks: Sequence[str] = ()
+    """What stands between its embeddings, special tokens included; its features say where."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ SENSES: Mapping[str, Sense] = {
         "vision_tower",
         Frame("<img>", "</img>", "\n"),
         ("internvl_vision",),
+    ),
+    "mistral3": Sense(
+        "Mistral3ForConditionalGeneration",
+        "image",
+        "vision_tower",
+        Frame(marks=("[IMG_BREAK]", "[IMG_END]")),
+        ("pixtral",),
     ),
 }
 """By the ``model_type`` of their configurations."""

@@ -67,7 +67,8 @@ def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
     """What the language model is to read of each prepared clip, (n, W).
 
     n is ``tokens``, but for what is read by the language model's own eyes or ears: there it goes
-    with the length of a sound, and with the size of a picture that is cut into tiles.
+    with the length of a sound, and with the size of a picture that keeps it or is cut into tiles.
+    Where marks stand between embeddings (``OwnSense.read``), they are rows too, of W + 1.
 
     Args:
         encoder: that reads the modality.
@@ -77,7 +78,7 @@ def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
     from heliograph.model.encoders.own import OwnSense
 
     if isinstance(encoder, OwnSense):
-        return encoder.embeddings(x)
+        return encoder.read(x)
     return list(encoder.patches(modality, x))
 
 

@@ -121,6 +121,14 @@ class OwnSense(nn.Module):
         rows = zip(self.patches(self.sense.modality, x), self.lengths(x), strict=True)
         return [row[:n] for row, n in rows]
 
+    def read(self, x: Tensor) -> list[Tensor]:
+        """What the language model is to read of prepared clips: their embeddings, (n, W) each.
+
+        Where ``Frame.marks`` stand between these, (n, W + 1): a row for each of both, which ends in
+        the number of the mark, from 1, or in 0 where it is an embedding.
+        """
+        return self.embeddings(x)
+
     def pooled(self, modality: Modality, x: Tensor) -> Tensor:
         """A batch of prepared clips -> unit vectors (B, W), the mean of what means something."""
         means = [row.mean(dim=0) for row in self.embeddings(x)]
@@ -206,6 +214,7 @@ def _config(directory: Path) -> Any:
     config.text_config = LlamaConfig(
         vocab_size=1,
         hidden_size=config.text_config.hidden_size,
+        rms_norm_eps=getattr(config.text_config, "rms_norm_eps", 1e-6),  # some projectors' too
         intermediate_size=1,
         num_hidden_layers=0,
         num_attention_heads=1,

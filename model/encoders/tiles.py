@@ -1,4 +1,4 @@
-"""Own eyes that cut a picture into tiles, so that it takes as many embeddings as its form asks for.
+"""Own eyes that cut a picture into tiles or let it keep its size, and see more of a larger one.
 
 A prepared picture is (1 + tiles, 3, H, W): a page that begins with two numbers, which the class
 needs to know beside the pixels, and the pixels of each tile. In a batch it is filled up with zeros.
@@ -6,7 +6,7 @@ needs to know beside the pixels, and the pixels of each tile. In a batch it is f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -77,6 +77,20 @@ class Tiled(OwnSense):
         return self.cut(blank)[1]
 
 
+def marked(embeddings: Tensor, kinds: Sequence[int]) -> Tensor:
+    """Embeddings (m, W) between marks, as ``OwnSense.read`` gives them: (n, W + 1).
+
+    Args:
+        embeddings: in order.
+        kinds: n of them: the number of a mark, or 0 for the next embedding.
+    """
+    numbers = torch.tensor(kinds, device=embeddings.device)
+    rows = embeddings.new_zeros(len(kinds), embeddings.shape[1] + 1)
+    rows[numbers == 0, :-1] = embeddings
+    rows[:, -1] = numbers.to(rows)
+    return rows
+
+
 class InternVL(Tiled):
     """Tiles in the grid that is nearest to the picture's form, and the whole picture after them
     (Chen et al. 2024, "How Far Are We to GPT-4V?", arXiv 2404.16821, section 3.3).
@@ -101,5 +115,50 @@ class InternVL(Tiled):
         return each.flatten(0, 1)
 
 
-TILED: Mapping[str, type[Tiled]] = {"internvl": InternVL}
+class Mistral3(Tiled):
+    """One tile as large as the picture, its sides whole numbers of patches, and a mark behind each
+    row of embeddings (Agrawal et al. 2024, "Pixtral 12B", arXiv 2410.07073, section 2).
+
+    The numbers are height and width in embeddings.
+    """
+
+    @property
+    def blank(self) -> Image:
+        """A square of the longest side that a picture keeps."""
+        size = self.processor.size
+        return Image(np.zeros((*[size.longest_edge or size.height] * 2, 3), np.uint8))
+
+    @property
+    def side(self) -> int:
+        """Pixels along an embedding."""
+        config = self.model.config
+        return int(config.vision_config.patch_size * config.spatial_merge_size)
+
+    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
+        """The picture (1, 3, H, W), H and W in embeddings."""
+        made = self.processor([picture.pixels], patch_size=self.side, return_tensors="pt")
+        tile: Tensor = made["pixel_values"]
+        return tile, (tile.shape[2] // self.side, tile.shape[3] // self.side)
+
+    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+        """The embeddings row by row."""
+        height, width = (self.side * n for n in numbers)
+        tile, sizes = tiles[:, :, :height, :width], [(height, width)]
+        # get_image_features reads sizes from the device, where those on the meta device lack them.
+        states = self.tower(tile, image_sizes=sizes, output_hidden_states=True).hidden_states
+        layers = self.model.config.vision_feature_layer
+        layers = [layers] if isinstance(layers, int) else layers
+        chosen = torch.cat([states[layer] for layer in layers], dim=-1)  # (1, patches, W)
+        rows: Tensor = self.model.multi_modal_projector(chosen[0], sizes)
+        return rows
+
+    def read(self, x: Tensor) -> list[Tensor]:
+        """A break behind each row but the last, and an end behind that."""
+        return [
+            marked(row, ([*[0] * width, 1] * height)[:-1] + [2])
+            for row, (height, width) in zip(self.embeddings(x), map(self._numbers, x), strict=True)
+        ]
+
+
+TILED: Mapping[str, type[Tiled]] = {"internvl": InternVL, "mistral3": Mistral3}
 """By the ``model_type`` of their configurations."""

@@ -32,6 +32,17 @@ INTERNVL_TEMPLATE = (  # of its class
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+MISTRAL3_TEMPLATE = (  # as that of Mistral Small 3.1
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{{ '[INST]' }}{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
+    "{% for block in message['content'] %}"
+    "{% if block['type'] == 'text' %}{{ block['text'] }}"
+    "{% elif block['type'] == 'image' %}{{ '[IMG]' }}{% endif %}"
+    "{% endfor %}{% endif %}"
+    "{{ '[/INST]' if message['role'] == 'user' else eos_token }}"
+    "{% endfor %}"
+)
 VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -128,6 +139,31 @@ def save_internvl(folder: Path) -> Path:
     tokenizer.save_pretrained(folder)
     size = {"height": 32, "width": 32}
     tf.GotOcr2ImageProcessorPil(size=size, max_patches=4).save_pretrained(folder)
+    return folder
+
+
+def save_mistral3(folder: Path) -> Path:
+    """A Mistral 3 that sees 8x8 pixels as an embedding, of pictures of up to 64 pixels."""
+    tokenizer = _tokenizer("[IMG]", "[IMG_BREAK]", "[IMG_END]", "[INST]", "[/INST]", "</s>")
+    tokenizer.eos_token = "</s>"
+    tokenizer.chat_template = MISTRAL3_TEMPLATE
+    config = tf.Mistral3Config(
+        vision_config=tf.PixtralVisionConfig(**VISION | {"image_size": 64, "patch_size": 4}),
+        text_config=tf.MistralConfig(
+            vocab_size=len(tokenizer),
+            eos_token_id=tokenizer.eos_token_id,
+            rms_norm_eps=1e-3,
+            head_dim=12,
+            **TEXT,
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
+        tie_word_embeddings=False,
+    )
+    torch.manual_seed(0)
+    tf.Mistral3ForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"longest_edge": 64}
+    tf.PixtralImageProcessorPil(size=size, patch_size=4).save_pretrained(folder)
     return folder
 
 

@@ -37,12 +37,13 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_gemma3, save_internvl, save_llava, save_qwen2_audio
+from .sensing import save_gemma3, save_internvl, save_llava, save_mistral3, save_qwen2_audio
 
 OWN = {
     "LlavaForConditionalGeneration": save_llava,
     "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
     "InternVLForConditionalGeneration": save_internvl,
+    "Mistral3ForConditionalGeneration": save_mistral3,
 }
 """Language models that see or hear by themselves, and what saves a small one."""
 EYELESS = {"Gemma3ForConditionalGeneration": save_gemma3}

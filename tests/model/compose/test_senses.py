@@ -38,13 +38,14 @@ from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_gemma3, save_internvl, save_llava, save_qwen2_audio
+from .sensing import save_gemma3, save_internvl, save_llava, save_mistral3, save_qwen2_audio
 
 Composing = Callable[..., Path]
 CLASSES = {
     "llava": tf.LlavaForConditionalGeneration,
     "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
     "internvl": tf.InternVLForConditionalGeneration,
+    "mistral3": tf.Mistral3ForConditionalGeneration,
 }
 NAMES = tuple(CLASSES)
 MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
@@ -57,6 +58,7 @@ def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_llava(root / "llava")
     save_qwen2_audio(root / "qwen2_audio")
     save_internvl(root / "internvl")
+    save_mistral3(root / "mistral3")
     return root
 
 
@@ -147,7 +149,21 @@ def internvl_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dic
     return [f"<img>{'<IMG_CONTEXT>' * 4 * count}</img>" for count in counts], dict(made)
 
 
-LAID_OUT = {"internvl": ("<IMG_CONTEXT>", internvl_inputs)}
+def mistral3_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
+    made = processor(pictures, patch_size=8, return_tensors="pt")
+    sizes = [(height // 8, width // 8) for height, width in made["image_sizes"].tolist()]
+    assert sizes == [(5, 7), (3, 8)]
+    texts = []
+    for height, width in sizes:
+        rows = ["[IMG]" * width] * height
+        texts.append("[IMG_BREAK]".join(rows) + "[IMG_END]")
+    return texts, dict(made)
+
+
+LAID_OUT = {
+    "internvl": ("<IMG_CONTEXT>", internvl_inputs),
+    "mistral3": ("[IMG]", mistral3_inputs),
+}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -160,8 +176,8 @@ def test_it_reads_what_the_model_itself_reads(
     row = build_row(core.language, messages, core.encode, core.media_length, reply=True)
     words = torch.tensor(row.ids)
     places = torch.zeros(len(words), dtype=torch.bool)
-    for place in row.places:
-        places[place.start : place.start + place.length] = True
+    for group in media_groups([row]):
+        places[group.columns] = True
     torch.testing.assert_close(words[~places], ids[0][~places])
     with torch.no_grad():
         embedded = core.embed(words[None], media_groups([row]))
@@ -220,10 +236,10 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
     assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
 
 
+@pytest.mark.parametrize("name", ["internvl", "mistral3"])
 def test_pictures_of_different_sizes_are_prepared_and_trained_together(
-    composing: Composing, sensing: Path, tmp_path: Path
+    name: str, composing: Composing, sensing: Path, tmp_path: Path
 ) -> None:
-    name = "internvl"
     core_dir = composing(language=str(sensing / name), encoders={})
     core = AnyToAny.from_pretrained(core_dir)
     pictures = [picture(1), picture(2, 30, 90), picture(3, 90, 60)]
@@ -321,6 +337,7 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
         ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", False),
         ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", True),
         ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
+        ("mistral3", "MistralForCausalLM", "PixtralVisionModel", "image to 64x48", True),
     ],
 )
 def test_it_is_told_and_planned(
