@@ -1,8 +1,8 @@
 """Every class of the table in docs/models.md through the whole chain, at tiny size.
 
 From checkpoints on disk a core is composed, loaded, saved and loaded; a medium is shown to it,
-it makes one, and each of the three stages of alignment takes a step, one after the other, on the
-core that the last one left. The other parts are the smallest that there are.
+it makes one, and each of the stages of alignment, LLaVA's two as well, takes a step, one after the
+other, on the core that the last one left. The other parts are the smallest that there are.
 """
 
 from __future__ import annotations
@@ -48,6 +48,14 @@ OWN = {
 """Language models that see or hear by themselves, and what saves a small one."""
 EYELESS = {"Gemma3ForConditionalGeneration": save_gemma3}
 """Those that are read without their eyes, likewise."""
+TRAINS: dict[str, tuple[str, ...]] = {
+    "encode": ("inputs.",),
+    "decode": ("outputs.",),
+    "instruct": ("inputs.", "outputs."),
+    "llava-align": ("inputs.",),
+    "llava-instruct": ("inputs.",),
+}
+"""The projections that each stage trains."""
 OUTPUT = {"hidden": 16, "layers": 1, "heads": 2, "ff": 32}
 READS: dict[str, tuple[Modality, ...]] = {
     "ImageBind": ("image", "audio", "video"),
@@ -183,8 +191,8 @@ def check_the_stages(core_dir: Path, folder: Path) -> None:
     prepare(core_dir, folder / "prepared", [DataSet.of(folder / "rows.json")])
     names = core.language.dialect.tokens(core.language.table.specs)
     new = set(core.language.tokenizer.convert_tokens_to_ids(names))
-    before = core.state_dict()
-    for stage in ("encode", "decode", "instruct"):
+    before, adapter = core.state_dict(), dict[str, Tensor]()
+    for stage in TRAINS:
         settings = Settings(
             stage,
             core_dir,
@@ -200,25 +208,23 @@ def check_the_stages(core_dir: Path, folder: Path) -> None:
         if stage == "encode":  # what a run will hold is known from the files, wherever they lie
             counted = sum(part.numbers for part in memory.parts(settings))
             assert counted == sum(parameter.numel() for parameter in core.parameters())
-            if core.language.frames:  # what reads by itself has no projection
-                with pytest.raises(InputError, match="nothing to train"):
-                    train(settings, device="cpu", quiet=True)
-                continue
+        if core.language.frames and TRAINS[stage] == ("inputs.",) and "instruct" not in stage:
+            with pytest.raises(InputError, match="nothing to train"):
+                train(settings, device="cpu", quiet=True)
+            continue  # what reads by itself has no projection
         _, out = train(settings, device="cpu", quiet=True)
         assert out is not None
         core_dir = out
         core = AnyToAny.from_pretrained(core_dir)
         after = {name.replace(".base_layer.", "."): x for name, x in core.state_dict().items()}
         lora = {name: after.pop(name) for name in list(after) if ".lora_" in name}
-        trains = {
-            "encode": ("inputs.",),
-            "decode": ("outputs.",),
-            "instruct": ("inputs.", "outputs."),
-        }[stage]
-        check_moved(before, after, trains, set() if stage == "encode" else new)
-        assert core.language.has_lora == (stage == "instruct")
+        makes = "outputs." in TRAINS[stage]
+        check_moved(before, after, TRAINS[stage], new if makes else set())
+        assert core.language.has_lora == bool(lora) == (stage not in ("encode", "decode"))
+        stood = [n for n, x in lora.items() if n in adapter and torch.equal(x, adapter[n])]
+        assert stood == (list(lora) if stage == "llava-align" else [])
         assert all(bool(x.any()) for n, x in lora.items() if "lora_B" in n)
-        before = after
+        before, adapter = after, lora
 
 
 def check_moved(
