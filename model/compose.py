@@ -129,10 +129,13 @@ def input_projection(
 
 def _entrance(parts: Parts, reader: Reader, modality: Modality, llm_width: int) -> InputProjection:
     """What leads from an encoder into the language model: nothing, from its own eyes or ears."""
-    if reader.frame is None:
+    sense = reader.sense
+    if sense is None:
         return input_projection(parts, reader.encoder, modality, llm_width)
     width, tokens = reader.encoder.width(modality), reader.encoder.tokens(modality)
-    return InputProjectionConfig("own", width, tokens, llm_width, frame=reader.frame).build()
+    return InputProjectionConfig(
+        "own", width, tokens, llm_width, frame=sense.frame, two_way=sense.two_way
+    ).build()
 
 
 def _heads(width: int) -> int:
@@ -199,7 +202,7 @@ def _write_parts(
         folder = directory / "encoders" / name
         if reader.found.folder.is_file():
             reader.encoder.save_pretrained(folder)
-        elif copy and reader.frame is not None:  # its language model is copied already
+        elif copy and reader.sense is not None:  # its language model is copied already
             OwnSense.from_pretrained(reader.found.folder, "auto").save_pretrained(folder)
         elif copy:
             _copy(reader.found.folder, folder)

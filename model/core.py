@@ -207,7 +207,8 @@ class AnyToAny(nn.Module):
         """
         embeddings = self.embed(batch.ids, batch.media)  # (B, T, W)
         mask = batch.mask if batch.positions is None else None
-        hidden = self.language.hidden(embeddings, mask, batch.positions)  # (B, T, W)
+        blocks = self.blocks(batch.ids, batch.media)
+        hidden = self.language.hidden(embeddings, mask, batch.positions, blocks=blocks)  # (B, T, W)
         return self.outputs_of(batch, embeddings, hidden)
 
     def outputs_of(self, batch: Batch, embeddings: Tensor, hidden: Tensor) -> Outputs:
@@ -235,6 +236,21 @@ class AnyToAny(nn.Module):
             at = (group.rows.to(ids.device), group.columns.to(ids.device))
             embeddings = embeddings.index_put(at, projected.to(embeddings.dtype))
         return embeddings
+
+    def blocks(self, ids: Tensor, media: Sequence[MediaGroup]) -> Tensor | None:
+        """Places among ids (B, T) of media within which the language model looks both ways.
+
+        Returns:
+            (B, T), as ``language.hidden`` takes it; None where there are no such media.
+        """
+        found = [g for g in media if self._input(g.modality).config.two_way]
+        if not found:
+            return None
+        blocks = torch.zeros_like(ids)
+        for group in found:
+            columns = group.columns.to(ids.device)  # (k, m)
+            blocks[group.rows.to(ids.device), columns] = columns[:, :1] + 1
+        return blocks
 
     def media_length(self, modality: Modality, features: int) -> int:
         """How many positions a medium of so many patch tokens takes in the context.

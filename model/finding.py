@@ -23,7 +23,7 @@ from heliograph.model.language import LanguageModel
 from heliograph.model.parts import MODALITIES, NAMES, Modality
 from heliograph.model.pretrained import read_template, read_tokenizer
 from heliograph.model.referenced import outline_language
-from heliograph.model.senses import Frame, sense_in
+from heliograph.model.senses import Sense, sense_in
 from heliograph.model.sources import Source, check_safe, find
 
 Projection: TypeAlias = Literal["linear", "mlp", "resampler"]
@@ -70,8 +70,8 @@ class Reader:
     """On the meta device, unless it had to be converted."""
     modalities: tuple[Modality, ...]
     reading: Mapping[str, Any]
-    frame: Frame | None = None
-    """Where it is the language model's own: what stands around what it reads."""
+    sense: Sense | None = None
+    """Where it is the language model's own: how that reads."""
 
 
 def language_of(
@@ -85,8 +85,8 @@ def language_of(
     check_safe(folder)
     tokenizer = read_tokenizer(folder)
     model = outline_language(folder)
-    template = parts.template
-    if sense_in(folder) is not None:
+    template, sense = parts.template, sense_in(folder)
+    if sense is not None and (sense.modality not in parts.encoders or not tokenizer.chat_template):
         template = read_template(folder) or template
     before = len(model.get_input_embeddings().weight)
     known = set(tokenizer.get_vocab().values())
@@ -153,7 +153,7 @@ def own_reader(language: Found, parts: Parts, readers: Mapping[str, Reader]) -> 
     if sense is None or sense.modality in parts.encoders:
         return {}
     encoder = outline_encoder(language.folder)
-    reader = Reader(language, encoder, (sense.modality,), {}, sense.frame)
+    reader = Reader(language, encoder, (sense.modality,), {}, sense)
     return {_free(_label(language), readers): reader}
 
 

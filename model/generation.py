@@ -279,11 +279,13 @@ class _Batch:
         language = self._core.language
         ids, mask = _pad_left([row.ids for row in rows], language.pad)  # (B, T) each
         shifts = [ids.shape[1] - len(row.ids) for row in rows]
-        embeddings = self._core.embed(ids.to(self._device), media_groups(rows, shifts))
+        ids, media = ids.to(self._device), media_groups(rows, shifts)
+        embeddings = self._core.embed(ids, media)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
         self._mask = mask.to(self._device)
+        blocks = self._core.blocks(ids, media)
         hidden = language.hidden(
-            embeddings, self._mask, positions.to(self._device), self._cache
+            embeddings, self._mask, positions.to(self._device), self._cache, blocks
         )  # (B, T, W)
         return language.logits(hidden[:, -1])
 

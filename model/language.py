@@ -30,6 +30,7 @@ from heliograph.model.dialects import (
     SignalTable,
 )
 from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.masks import two_way_masks
 from heliograph.model.parts import Modality
 from heliograph.model.pretrained import (
     Quantised,
@@ -182,7 +183,11 @@ class LanguageModel(nn.Module):
         return text
 
     def scaffold(
-        self, roles: Sequence[str], reply: bool, edges: Sequence[tuple[bool, bool]] | None = None
+        self,
+        roles: Sequence[str],
+        reply: bool,
+        edges: Sequence[tuple[bool, bool]] | None = None,
+        heads: Sequence[str] | None = None,
     ) -> list[list[int]]:
         """What the chat template writes before, between and after the messages.
 
@@ -194,6 +199,7 @@ class LanguageModel(nn.Module):
             reply: end where the assistant is to speak.
             edges: for each message, whether it begins and whether it ends with a medium.
                 Otherwise it is words.
+            heads: for each message, what the piece before it goes on with.
 
         Returns:
             ``len(roles) + 1`` lists of ids.
@@ -203,10 +209,11 @@ class LanguageModel(nn.Module):
                 them.
         """
         edges = [(False, False)] * len(roles) if edges is None else edges
-        key = (tuple(roles), reply, tuple(edges))
+        heads = [""] * len(roles) if heads is None else heads
+        key = (tuple(roles), reply, tuple(edges), tuple(heads))
         if key not in self._scaffolds:
             swallows = self.dialect.swallows
-            self._scaffolds[key] = scaffold(self.tokenizer, roles, reply, edges, swallows)
+            self._scaffolds[key] = scaffold(self.tokenizer, roles, reply, edges, heads, swallows)
         return self._scaffolds[key]
 
     def end_length(self, after: Sequence[int]) -> int:
@@ -233,6 +240,7 @@ class LanguageModel(nn.Module):
         mask: Tensor | None,
         positions: Tensor | None = None,
         cache: Cache | None = None,
+        blocks: Tensor | None = None,
     ) -> Tensor:
         """Last hidden states, after the final norm: (B, T, W) -> (B, T, W).
 
@@ -242,10 +250,16 @@ class LanguageModel(nn.Module):
                 the positions don't go on begins a sequence that sees nothing before it.
             positions: (B, T) position ids, counted from the left where left out.
             cache: keys and values of the past; it grows by T.
+            blocks: (B, T): inputs of a row that have the same number see each other both ways;
+                0, and all where it is left out, sees only what lies before it.
         """
+        seen = mask
+        if blocks is not None:
+            config = self.model.config
+            seen = two_way_masks(config, embeddings, mask, positions, cache, blocks)
         output = self.model.base_model(
             inputs_embeds=embeddings,
-            attention_mask=mask,
+            attention_mask=seen,
             position_ids=positions,
             past_key_values=cache,
             use_cache=cache is not None,

@@ -47,6 +47,8 @@ class InputProjectionConfig:
     frame: Sequence[Any] = ()
     """What stood around a medium when the language model was trained (``senses.Frame``); of
     ``own``."""
+    two_way: bool = False
+    """Whether the language model looks both ways within each medium; of ``own``."""
 
     @property
     def out_tokens(self) -> int:

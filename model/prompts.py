@@ -87,7 +87,8 @@ def build_row(
     """
     turns = [turn for message in messages for turn in _turns(message)]
     edges = [(_is_media(parts[:1]), _is_media(parts[-1:])) for _, parts in turns]
-    scaffold = language.scaffold([role for role, _ in turns], reply, edges)
+    heads = ["" if role == "assistant" else _head(language, parts) for role, parts in turns]
+    scaffold = language.scaffold([role for role, _ in turns], reply, edges, heads)
     row = Row()
     row.add(scaffold[0], False)
     for (role, parts), after in zip(turns, scaffold[1:], strict=True):
@@ -96,16 +97,20 @@ def build_row(
             match part:
                 case Text():
                     text = _beside(parts, index) if language.dialect.swallows else part.text
-                    tail = "" if speaks else _tail(language, parts[:index])
-                    row.add(language.encode_text(tail + text), speaks)
+                    if not speaks:
+                        head = _head(language, parts[index + 1 :])
+                        text = _tail(language, parts[:index]) + text + head
+                    row.add(language.encode_text(text), speaks)
                 case ToolCall():
                     _add_call(row, language, part, speaks)
                 case Media() if speaks:
                     _add_span(row, language, part, captioned)
                 case Media():
                     _add_medium(row, language, part, look(part), length)
-                    if not isinstance(next(iter(parts[index + 1 :]), None), Text):
-                        row.add(language.encode_text(_tail(language, parts[: index + 1])), False)
+                    behind = parts[index + 1 :]
+                    if not isinstance(next(iter(behind), None), Text):
+                        between = _tail(language, parts[: index + 1]) + _head(language, behind)
+                        row.add(language.encode_text(between), False)
         # The answer's end is part of the answer; the next speaker's marker isn't.
         end = language.end_length(after)
         row.add(after[:end], speaks)
@@ -149,6 +154,14 @@ def _tail(language: LanguageModel, before: list[Part]) -> str:
     match before[-1:]:
         case [Media() as media] if media.modality in language.frames:
             return language.frames[media.modality].tail
+    return ""
+
+
+def _head(language: LanguageModel, behind: list[Part]) -> str:
+    """What goes before a medium, as one text with the words before it."""
+    match behind[:1]:
+        case [Media() as media] if media.modality in language.frames:
+            return language.frames[media.modality].head
     return ""
 
 

@@ -28,6 +28,7 @@ def scaffold(
     roles: Sequence[str],
     reply: bool,
     edges: Sequence[tuple[bool, bool]],
+    heads: Sequence[str],
     swallows: bool,
 ) -> list[list[int]]:
     """The pieces before, between and after the messages; see ``LanguageModel.scaffold``.
@@ -37,11 +38,10 @@ def scaffold(
     # What stands before and after each piece: nothing, words (False), or a medium (True).
     before = [None, *(end for _, end in edges)]
     after = [*(start for start, _ in edges), None]
+    pieces = _rendered(tokenizer, roles, reply)
     return [
-        _encode(tokenizer, piece, left, right, swallows)
-        for piece, left, right in zip(
-            _rendered(tokenizer, roles, reply), before, after, strict=True
-        )
+        _encode(tokenizer, piece + head, left, right, swallows)
+        for piece, head, left, right in zip(pieces, [*heads, ""], before, after, strict=True)
     ]
 
 

@@ -4,11 +4,13 @@ A checkpoint of such a model holds a tower that sees or hears and a projector fr
 language model beside it. A core takes them apart: the language model is read as the causal LM that
 it is, and tower and projector together are an encoder (``encoders/own.py``).
 
+Where the language model looks both ways within a picture (Gemma 3), its core says so, and attention
+follows (``masks.py``).
+
 Not covered, because more than embeddings enters their language models: positions in three
-dimensions (Qwen2-VL, Qwen2.5-VL), and attention that looks both ways within a picture (Gemma 3,
-PaliGemma). Of pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of
-LLaVA-NeXT and Idefics aren't, nor Pixtral's eyes before another language model than Mistral 3.
-Of Gemma 3, whose larger sizes are published with eyes only, the language model is read alone.
+dimensions (Qwen2-VL, Qwen2.5-VL), and prompts that are read both ways as a whole (PaliGemma). Of
+pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of LLaVA-NeXT and
+Idefics aren't, nor Pixtral's eyes before another language model than Mistral 3.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ class Frame(NamedTuple):
     """After it, special tokens included."""
     tail: str = ""
     """Then this, encoded together with the words that follow."""
+    head: str = ""
+    """Before all that, encoded together with the words that precede."""
     marks: Sequence[str] = ()
     """What stands between its embeddings, special tokens included; its features say where."""
 
@@ -56,6 +60,8 @@ class Sense:
     frame: Frame
     towers: tuple[str, ...] = TOWERS
     """The kinds of tower with which it is read."""
+    two_way: bool = False
+    """Whether the language model looks both ways within each medium."""
 
 
 SENSES: Mapping[str, Sense] = {
@@ -80,10 +86,15 @@ SENSES: Mapping[str, Sense] = {
         Frame(marks=("[IMG_BREAK]", "[IMG_END]")),
         ("pixtral",),
     ),
+    "gemma3": Sense(
+        "Gemma3ForConditionalGeneration",
+        "image",
+        "vision_tower",
+        Frame("<start_of_image>", "<end_of_image>", "\n\n", "\n\n"),
+        two_way=True,
+    ),
 }
 """By the ``model_type`` of their configurations."""
-EYELESS = ("gemma3",)
-"""Those of which the language model alone is read, likewise."""
 
 
 def sense_in(folder: Path) -> Sense | None:
@@ -96,12 +107,12 @@ def sense_in(folder: Path) -> Sense | None:
 
 
 def taken_apart(folder: Path) -> bool:
-    """Whether the language model in a folder lies beside a tower that isn't read with it.
+    """Whether the language model in a folder lies beside a tower that is read apart from it.
 
     Raises:
         WeightsError: its ``config.json`` is missing or damaged.
     """
-    return read_json(folder / "config.json").get("model_type") in (*SENSES, *EYELESS)
+    return sense_in(folder) is not None
 
 
 def text_config(config: Any, folder: Path) -> Any:
@@ -117,11 +128,9 @@ def text_config(config: Any, folder: Path) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
     text = config.get_text_config()
-    if config.model_type in (*SENSES, *EYELESS):
+    if sense := SENSES.get(config.model_type):
         tower = getattr(config, "vision_config", None)
-        sense = SENSES.get(config.model_type)
-        towers = TOWERS if sense is None else sense.towers
-        if tower is None or tower.model_type in towers:
+        if tower is None or tower.model_type in sense.towers:
             said = getattr(config, "tie_word_embeddings", False)
             # Some classes say so where nothing is said, also of a checkpoint with its own head.
             text.tie_word_embeddings = said and "lm_head.weight" not in language_headers(folder)

@@ -22,7 +22,11 @@ SHORT = 16
 
 
 def cut_hidden(
-    language: LanguageModel, embeddings: Tensor, mask: Tensor, trained: Tensor
+    language: LanguageModel,
+    embeddings: Tensor,
+    mask: Tensor,
+    trained: Tensor,
+    blocks: Tensor | None = None,
 ) -> Tensor:
     """Last hidden states as ``language.hidden`` gives them; 0 at padding.
 
@@ -31,6 +35,7 @@ def cut_hidden(
         embeddings: (B, T, W) inputs, rows padded on the right.
         mask: (B, T), 0 at padding.
         trained: (B, T) bool: where an input depends on what is trained.
+        blocks: (B, T), as ``language.hidden`` takes them; nothing in them is trained.
 
     Returns:
         (B, T, W).
@@ -39,17 +44,22 @@ def cut_hidden(
 
     length = mask.sum(1)  # (B,)
     starts = torch.where(trained.any(1), trained.int().argmax(1), length - 1)  # (B,)
+    if blocks is not None:  # a row may end in a block, which isn't cut
+        number = blocks.gather(1, starts.unsqueeze(1))  # (B, 1)
+        starts = torch.where(number[:, 0] > 0, (blocks == number).int().argmax(1), starts)
     most = int(starts.max())
     if int(starts.min()) == 0 or most < SHORT:
-        return language.hidden(embeddings, mask)
+        return language.hidden(embeddings, mask, blocks=blocks)
     cache = DynamicCache(config=language.model.config)
-    begun = 0 if any(cache.is_sliding) else _shared(embeddings[:, : int(starts.min())])
+    alike = blocks is None and not any(cache.is_sliding)  # the same for all, wherever it ends
+    begun = _shared(embeddings[:, : int(starts.min())]) if alike else 0
     rows = torch.arange(len(mask), device=mask.device).unsqueeze(1)  # (B, 1)
     # The first parts end side by side, so that distances between keys are those of the row.
     before = torch.arange(begun, most, device=mask.device) - (most - starts).unsqueeze(1)  # (B, P)
     behind = starts.unsqueeze(1) + torch.arange(int((length - starts).max()), device=mask.device)
     fore, real = before >= begun, behind < length.unsqueeze(1)  # (B, P), (B, S)
     before, behind = before.clamp(min=0), behind.clamp(max=mask.shape[1] - 1)
+    these, those = (None if blocks is None else blocks[rows, at] for at in (before, behind))
     seen = mask[:, :begun]  # (B, past)
     done: list[tuple[Any, Tensor]] = []
     with torch.no_grad():
@@ -59,10 +69,11 @@ def cut_hidden(
             done.append(((slice(None), slice(begun)), shared))
         if begun < most:
             seen = torch.cat([seen, fore.long()], dim=1)
-            first = language.hidden(embeddings[rows, before], seen, before, cache)  # (B, P, W)
+            at = embeddings[rows, before]
+            first = language.hidden(at, seen, before, cache, these)  # (B, P, W)
             done.append((_at(rows, before, fore), first[fore]))
     seen = torch.cat([seen, real.long()], dim=1)
-    second = language.hidden(embeddings[rows, behind], seen, behind, cache)  # (B, S, W)
+    second = language.hidden(embeddings[rows, behind], seen, behind, cache, those)  # (B, S, W)
     hidden = second.new_zeros(embeddings.shape)
     for at, states in done:
         hidden[at] = states.to(hidden.dtype)

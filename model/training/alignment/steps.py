@@ -55,11 +55,13 @@ class Forward(nn.Module):
         core = self.core
         with torch.autocast(core.device.type, torch.bfloat16, enabled=self._settings.bf16):
             embeddings = core.embed(batch.ids, batch.media)  # (B, T, W)
+            blocks = core.blocks(batch.ids, batch.media)
             if self._settings.cuts:
-                hidden = cut_hidden(core.language, embeddings, batch.mask, self._inputs(batch))
+                trained = self._inputs(batch)
+                hidden = cut_hidden(core.language, embeddings, batch.mask, trained, blocks)
             else:
                 mask = batch.mask if batch.positions is None else None
-                hidden = core.language.hidden(embeddings, mask, batch.positions)
+                hidden = core.language.hidden(embeddings, mask, batch.positions, blocks=blocks)
             outputs = core.outputs_of(batch, embeddings, hidden)
             far = {} if self._far_from is None else self._far_from(outputs)
         tokens = counts[0].clamp(min=1)

@@ -43,6 +43,16 @@ MISTRAL3_TEMPLATE = (  # as that of Mistral Small 3.1
     "{{ '[/INST]' if message['role'] == 'user' else eos_token }}"
     "{% endfor %}"
 )
+GEMMA3_TEMPLATE = (  # what Gemma 3's own makes of a user and an assistant who take turns
+    "{% for message in messages %}"
+    "<start_of_turn>{{ 'model' if message['role'] == 'assistant' else 'user' }}\n"
+    "{% set content = message['content'] %}"
+    "{% for part in ([{'text': content}] if content is string else content) %}"
+    "{{ '<start_of_image>' if part['type'] == 'image' else part['text'] | trim }}"
+    "{% endfor %}<end_of_turn>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+)
 VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -168,12 +178,25 @@ def save_mistral3(folder: Path) -> Path:
 
 
 def save_gemma3(folder: Path) -> Path:
-    """A Gemma 3 that sees 32x32 pixels as 4 embeddings, each of which sees all of them."""
+    """A Gemma 3 that sees 64x64 pixels as 16 embeddings, of which a window lets 8 look back.
+
+    Its tokenizer has tokens for several new lines, as Gemma's.
+    """
     marks = ("<image_soft_token>", "<start_of_image>", "<end_of_image>")
-    tokenizer = _tokenizer(*marks)
+    tokenizer = _tokenizer(*marks, "<start_of_turn>", "<end_of_turn>")
+    tokenizer.add_tokens(["\n" * count for count in range(2, 6)])
+    tokenizer = tf.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer.backend_tokenizer,
+        pad_token=tokenizer.pad_token,
+        eos_token="<end_of_turn>",
+        extra_special_tokens=dict(
+            zip(("image_token", "boi_token", "eoi_token"), marks, strict=True)
+        ),
+        chat_template=GEMMA3_TEMPLATE,
+    )
     seen, begins, ends = tokenizer.convert_tokens_to_ids(list(marks))
     config = tf.Gemma3Config(
-        vision_config=tf.SiglipVisionConfig(**VISION),
+        vision_config=tf.SiglipVisionConfig(**(VISION | {"image_size": 64})),
         text_config=tf.Gemma3TextConfig(
             vocab_size=len(tokenizer),
             head_dim=12,
@@ -183,14 +206,19 @@ def save_gemma3(folder: Path) -> Path:
             eos_token_id=tokenizer.eos_token_id,
             **TEXT,
         ),
-        mm_tokens_per_image=4,
+        mm_tokens_per_image=16,
         image_token_index=seen,
         boi_token_index=begins,
         eoi_token_index=ends,
     )
     torch.manual_seed(0)
-    tf.Gemma3ForConditionalGeneration(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    model = tf.Gemma3ForConditionalGeneration(config)
+    torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight)
+    model.save_pretrained(folder)
+    pixels: Any = tf.Gemma3ImageProcessorPil(size={"height": 64, "width": 64})
+    tf.Gemma3Processor(
+        pixels, tokenizer, chat_template=GEMMA3_TEMPLATE, image_seq_length=16
+    ).save_pretrained(folder)
     return folder
 
 

@@ -44,10 +44,9 @@ OWN = {
     "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
     "InternVLForConditionalGeneration": save_internvl,
     "Mistral3ForConditionalGeneration": save_mistral3,
+    "Gemma3ForConditionalGeneration": save_gemma3,
 }
 """Language models that see or hear by themselves, and what saves a small one."""
-EYELESS = {"Gemma3ForConditionalGeneration": save_gemma3}
-"""Those that are read without their eyes, likewise."""
 TRAINS: dict[str, tuple[str, ...]] = {
     "encode": ("inputs.",),
     "decode": ("outputs.",),
@@ -107,8 +106,6 @@ def core_dir(request: pytest.FixtureRequest, folders: Path, tmp_path: Path) -> P
     }
     if kind == "language":
         parts |= {"language": language(name, tmp_path / "part")}
-    elif kind == "eyeless":
-        parts |= {"language": str(EYELESS[name](tmp_path / "part"))}
     elif kind == "own":
         parts |= {"language": str(OWN[name](tmp_path / "part")), "encoders": {}}
     else:
@@ -283,7 +280,7 @@ def chain(**kinds: Any) -> Any:
     return pytest.mark.parametrize("core_dir", each, indirect=True)
 
 
-@chain(language=FAMILIES, own=OWN, eyeless=EYELESS)
+@chain(language=FAMILIES, own=OWN)
 def test_each_language_model(core_dir: Path, tmp_path: Path) -> None:
     core = check_loads_and_saves(core_dir, tmp_path / "saved")
     check_a_turn_in(core)
@@ -325,5 +322,5 @@ def test_the_table_has_every_class() -> None:
     _, _, rest = page.partition("## What every class has been through")
     table = rest.partition("## Decoders")[0]
     causal = [f"{name}ForCausalLM" for name in FAMILIES]
-    names = [*(f"`{name}`" for name in (*causal, *OWN, *EYELESS, *RECIPES)), *SMALL]
+    names = [*(f"`{name}`" for name in (*causal, *OWN, *RECIPES)), *SMALL]
     assert [name for name in names if f"| {name} | yes |" not in table] == []

@@ -46,6 +46,7 @@ CLASSES = {
     "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
     "internvl": tf.InternVLForConditionalGeneration,
     "mistral3": tf.Mistral3ForConditionalGeneration,
+    "gemma3": tf.Gemma3ForConditionalGeneration,
 }
 NAMES = tuple(CLASSES)
 MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
@@ -59,6 +60,7 @@ def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_qwen2_audio(root / "qwen2_audio")
     save_internvl(root / "internvl")
     save_mistral3(root / "mistral3")
+    save_gemma3(root / "gemma3")
     return root
 
 
@@ -96,8 +98,13 @@ def talk(question: str, answer: str) -> list[dict[str, str]]:
     return [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
 
 
-def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor, Tensor, Tensor]:
-    """Ids (1, T), embeddings (1, T, W) and logits (1, T, V) of the model without a core."""
+def by_itself(
+    folder: Path, name: str, messages: list[Message], answer: list[int] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ids (1, T), embeddings (1, T, W) and logits (1, T, V) of the model without a core.
+
+    ``answer``: ids of the answer that follow.
+    """
     model = CLASSES[name].from_pretrained(folder).eval()
     said: list[dict[str, Any]] = []
     clips: list[Any] = []
@@ -116,9 +123,13 @@ def by_itself(folder: Path, name: str, messages: list[Message]) -> tuple[Tensor,
     else:
         processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
         text = processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
-        audio = {"audio": clips, "sampling_rate": 16_000}
-        given = audio if MODALITY[name] == "audio" else {"images": clips}
+        pictures = MODALITY[name] == "image"
+        given = {"images": clips or None} if pictures else {"audio": clips, "sampling_rate": 16_000}
         inputs = processor(text=text, return_tensors="pt", **given)
+    said_ids = torch.tensor([answer or []], dtype=torch.long)
+    fills = {"input_ids": said_ids, "attention_mask": torch.ones_like(said_ids)}
+    fills["token_type_ids"] = torch.zeros_like(said_ids)
+    inputs |= {k: torch.cat([inputs[k], x], dim=1) for k, x in fills.items() if k in inputs}
     seen: list[Tensor] = []
     model.model.language_model.register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["inputs_embeds"]), with_kwargs=True
@@ -181,8 +192,10 @@ def test_it_reads_what_the_model_itself_reads(
     torch.testing.assert_close(words[~places], ids[0][~places])
     with torch.no_grad():
         embedded = core.embed(words[None], media_groups([row]))
-        hidden = core.language.hidden(embedded, torch.ones_like(words[None]))
+        blocks = core.blocks(words[None], media_groups([row]))
+        hidden = core.language.hidden(embedded, torch.ones_like(words[None]), blocks=blocks)
         logits = core.language.logits(hidden)
+    assert (blocks is not None) == (name == "gemma3")
     torch.testing.assert_close(embedded, expected)
     torch.testing.assert_close(logits[..., : scores.shape[-1]], scores, atol=1e-4, rtol=0)
 
@@ -313,12 +326,15 @@ def test_a_head_of_its_own_is_not_tied(composing: Composing, sensing: Path, tmp_
     torch.testing.assert_close(logits[..., : expected.shape[-1]], expected)
 
 
+@pytest.mark.parametrize("name", ["llava", "gemma3"])
 def test_an_encoder_that_is_named_takes_its_place(
-    own: Callable[..., AnyToAny], folders: Path
+    name: str, own: Callable[..., AnyToAny], folders: Path
 ) -> None:
-    core = own("llava", encoders={"image": str(folders / "clip")})
+    core = own(name, encoders={"image": str(folders / "clip")})
     assert list(core.shelf.encoders) == ["clip"]
-    assert list(core.inputs["image"].parameters()) and not core.language.frames
+    projection = core.inputs["image"]
+    assert list(projection.parameters()) and not core.language.frames
+    assert not projection.config.two_way  # type: ignore[union-attr]
 
 
 def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: Path) -> None:
@@ -338,6 +354,7 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
         ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", True),
         ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
         ("mistral3", "MistralForCausalLM", "PixtralVisionModel", "image to 64x48", True),
+        ("gemma3", "Gemma3ForCausalLM", "SiglipVisionModel", "image to 16x48", True),
     ],
 )
 def test_it_is_told_and_planned(
@@ -419,6 +436,7 @@ def test_gemma_3_reads_words_as_it_does_with_its_eyes(
     copy: bool, composing: Composing, tmp_path: Path
 ) -> None:
     folder = save_gemma3(tmp_path / "gemma3")
+    (folder / "processor_config.json").unlink()
     whole = tf.Gemma3ForConditionalGeneration.from_pretrained(folder).eval()
     core_dir = composing(copy=copy, language=str(folder))
     core = AnyToAny.from_pretrained(core_dir)
@@ -428,7 +446,7 @@ def test_gemma_3_reads_words_as_it_does_with_its_eyes(
         hidden = core.language.hidden(core.language.embed(ids), torch.ones_like(ids))
         logits = core.language.logits(hidden)
     torch.testing.assert_close(logits[..., : expected.shape[-1]], expected)
-    # What sees are the encoders that were named.
+    # What sees are the encoders that were named; its own eyes aren't looked for.
     assert list(core.shelf.encoders) == ["clip", "clap"]
     assert next(iter(inspect(core_dir).parts)).shape.startswith("width 48, 2 layers")
 
@@ -437,7 +455,7 @@ def test_a_damaged_one_is_one_sentence(composing: Composing, sensing: Path, tmp_
     folder = Path(shutil.copytree(sensing / "llava", tmp_path / "llava"))
     (folder / "processor_config.json").unlink()
     with pytest.raises(WeightsError, match=r"incomplete: .*llava has no processor"):
-        composing(language=str(folder))
+        composing(language=str(folder), encoders={})
     assert not (tmp_path / "core").exists()
 
 
