@@ -9,8 +9,8 @@ follows (``masks.py``).
 
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and prompts that are read both ways as a whole (PaliGemma). Of
-pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of LLaVA-NeXT and
-Idefics aren't, nor Pixtral's eyes before another language model than Mistral 3.
+pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of Idefics and
+LLaVA-OneVision aren't, nor Pixtral's eyes before another language model than Mistral 3.
 """
 
 from __future__ import annotations
@@ -71,6 +71,9 @@ SENSES: Mapping[str, Sense] = {
         "audio",
         "audio_tower",
         Frame("Audio {}: <|audio_bos|>", "<|audio_eos|>", "\n"),
+    ),
+    "llava_next": Sense(
+        "LlavaNextForConditionalGeneration", "image", "vision_tower", Frame(tail="\n")
     ),
     "internvl": Sense(
         "InternVLForConditionalGeneration",

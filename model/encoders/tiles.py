@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from heliograph.model.encoders.own import OwnSense
-from heliograph.model.errors import InputError
+from heliograph.model.errors import InputError, MediaError
 from heliograph.model.media import Clip, Image
 from heliograph.model.parts import Modality
 
@@ -31,10 +32,17 @@ class Tiled(OwnSense):
 
         Raises:
             InputError: it is no picture.
+            MediaError: it is so narrow that nothing is left of it.
         """
         if not isinstance(clip, Image):
             raise InputError(f"This encoder reads only {self.sense.modality}.")
-        tiles, numbers = self.cut(clip)
+        try:
+            tiles, numbers = self.cut(clip)
+        except (ValueError, ZeroDivisionError) as error:
+            height, width = clip.pixels.shape[:2]
+            raise MediaError(
+                f"A picture of {width}x{height} pixels is too narrow for this encoder."
+            ) from error
         page = torch.zeros_like(tiles[:1])
         digits = [n // BASE**i % BASE for n in numbers for i in range(DIGITS)]
         page.view(-1)[: len(digits)] = torch.tensor(digits)
@@ -59,6 +67,12 @@ class Tiled(OwnSense):
     def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
         """What ``cut`` gave, perhaps filled up, as embeddings (n, W)."""
         raise NotImplementedError
+
+    def _made(self, picture: Image, **how: Any) -> Any:
+        """What the processor makes of a picture, batch axis included."""
+        return self.processor(
+            [picture.pixels], input_data_format="channels_last", return_tensors="pt", **how
+        )
 
     def _numbers(self, picture: Tensor) -> tuple[int, int]:
         if picture.is_meta:  # where nothing can be read, and only the blank one is seen
@@ -105,14 +119,42 @@ class InternVL(Tiled):
 
     def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
         """Tiles (t, 3, H, W), t and 0."""
-        made = self.processor([picture.pixels], crop_to_patches=True, return_tensors="pt")
-        tiles: Tensor = made["pixel_values"]
+        tiles: Tensor = self._made(picture, crop_to_patches=True)["pixel_values"]
         return tiles, (len(tiles), 0)
 
     def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
         """The embeddings of one tile after those of the other."""
         each: Tensor = self.model.get_image_features(tiles[: numbers[0]]).pooler_output
         return each.flatten(0, 1)
+
+
+class LlavaNext(Tiled):
+    """The whole picture, and behind it tiles of its largest form that fills one of some grids, with
+    an embedding of its own for the end of each row (Liu et al. 2024, "LLaVA-NeXT: Improved
+    reasoning, OCR, and world knowledge").
+
+    The numbers are height and width in pixels.
+    """
+
+    @property
+    def blank(self) -> Image:
+        """A picture that fills the largest grid."""
+        grids = self.model.config.image_grid_pinpoints
+        height, width = max(grids, key=lambda grid: (grid[0] * grid[1], grid[0]))
+        return Image(np.zeros((height, width, 3), np.uint8))
+
+    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
+        """The whole and its tiles (t, 3, H, W), height and width."""
+        tiles: Tensor = self._made(picture)["pixel_values"][0]
+        height, width = picture.pixels.shape[:2]
+        return tiles, (height, width)
+
+    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+        """The embeddings of the whole, and those of the tiles row by row of the picture."""
+        made = self.model.get_image_features(tiles.unsqueeze(0), image_sizes=[numbers])
+        (rows,) = made.pooler_output
+        assert isinstance(rows, Tensor)
+        return rows
 
 
 class Mistral3(Tiled):
@@ -136,8 +178,7 @@ class Mistral3(Tiled):
 
     def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
         """The picture (1, 3, H, W), H and W in embeddings."""
-        made = self.processor([picture.pixels], patch_size=self.side, return_tensors="pt")
-        tile: Tensor = made["pixel_values"]
+        tile: Tensor = self._made(picture, patch_size=self.side)["pixel_values"]
         return tile, (tile.shape[2] // self.side, tile.shape[3] // self.side)
 
     def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
@@ -160,5 +201,9 @@ class Mistral3(Tiled):
         ]
 
 
-TILED: Mapping[str, type[Tiled]] = {"internvl": InternVL, "mistral3": Mistral3}
+TILED: Mapping[str, type[Tiled]] = {
+    "internvl": InternVL,
+    "llava_next": LlavaNext,
+    "mistral3": Mistral3,
+}
 """By the ``model_type`` of their configurations."""

@@ -102,6 +102,31 @@ def save_llava(folder: Path, tower: str = "CLIP", tied: bool = False) -> Path:
     return folder
 
 
+def save_llava_next(folder: Path) -> Path:
+    """A LLaVA-NeXT of tiles of 32x32 pixels, 16 embeddings each, up to two of them on a side."""
+    tokenizer = _tokenizer("<image>")
+    grids = [[32, 64], [64, 32], [64, 64]]
+    config = tf.LlavaNextConfig(
+        vision_config=tf.CLIPVisionConfig(**VISION),
+        text_config=small_config(len(tokenizer)),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        image_grid_pinpoints=grids,
+        image_seq_length=16,
+    )
+    torch.manual_seed(0)
+    tf.LlavaNextForConditionalGeneration(config).save_pretrained(folder)
+    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+    tf.LlavaNextProcessor(
+        tf.LlavaNextImageProcessorPil(**size, image_grid_pinpoints=grids),
+        tokenizer,
+        patch_size=8,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=LLAVA_TEMPLATE,
+    ).save_pretrained(folder)
+    return folder
+
+
 def save_qwen2_audio(folder: Path) -> Path:
     """A Qwen2-Audio that hears a second as 25 embeddings, with the template of its class."""
     marks = ("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>", "<|im_start|>", "<|im_end|>")

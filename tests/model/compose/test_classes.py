@@ -37,11 +37,19 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_gemma3, save_internvl, save_llava, save_mistral3, save_qwen2_audio
+from .sensing import (
+    save_gemma3,
+    save_internvl,
+    save_llava,
+    save_llava_next,
+    save_mistral3,
+    save_qwen2_audio,
+)
 
 OWN = {
     "LlavaForConditionalGeneration": save_llava,
     "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
+    "LlavaNextForConditionalGeneration": save_llava_next,
     "InternVLForConditionalGeneration": save_internvl,
     "Mistral3ForConditionalGeneration": save_mistral3,
     "Gemma3ForConditionalGeneration": save_gemma3,

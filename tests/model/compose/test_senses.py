@@ -23,9 +23,10 @@ from heliograph.model.data.examples import Example
 from heliograph.model.data.prepared import Prepared
 from heliograph.model.data.preparing import PrepareOptions, prepare
 from heliograph.model.data.sets import DataSet, examples
-from heliograph.model.encoders import load_encoder
+from heliograph.model.encoders import load_encoder, perceived
 from heliograph.model.encoders.own import OwnSense
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.encoders.preprocess import stack
+from heliograph.model.errors import InputError, MediaError, WeightsError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.inspect import inspect
 from heliograph.model.media import Image, Sound, read, write
@@ -38,12 +39,20 @@ from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import save_gemma3, save_internvl, save_llava, save_mistral3, save_qwen2_audio
+from .sensing import (
+    save_gemma3,
+    save_internvl,
+    save_llava,
+    save_llava_next,
+    save_mistral3,
+    save_qwen2_audio,
+)
 
 Composing = Callable[..., Path]
 CLASSES = {
     "llava": tf.LlavaForConditionalGeneration,
     "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
+    "llava_next": tf.LlavaNextForConditionalGeneration,
     "internvl": tf.InternVLForConditionalGeneration,
     "mistral3": tf.Mistral3ForConditionalGeneration,
     "gemma3": tf.Gemma3ForConditionalGeneration,
@@ -58,6 +67,7 @@ def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("sensing")
     save_llava(root / "llava")
     save_qwen2_audio(root / "qwen2_audio")
+    save_llava_next(root / "llava_next")
     save_internvl(root / "internvl")
     save_mistral3(root / "mistral3")
     save_gemma3(root / "gemma3")
@@ -249,7 +259,7 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
     assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
 
 
-@pytest.mark.parametrize("name", ["internvl", "mistral3"])
+@pytest.mark.parametrize("name", ["llava_next", "internvl", "mistral3"])
 def test_pictures_of_different_sizes_are_prepared_and_trained_together(
     name: str, composing: Composing, sensing: Path, tmp_path: Path
 ) -> None:
@@ -352,6 +362,7 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
     [
         ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", False),
         ("llava", "LlamaForCausalLM", "CLIPVisionModel", "image to 16x48", True),
+        ("llava_next", "LlamaForCausalLM", "CLIPVisionModel", "image to 88x48", True),
         ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
         ("mistral3", "MistralForCausalLM", "PixtralVisionModel", "image to 64x48", True),
         ("gemma3", "Gemma3ForCausalLM", "SiglipVisionModel", "image to 16x48", True),
@@ -408,6 +419,19 @@ def test_stages_train_what_there_is(composing: Composing, sensing: Path, tmp_pat
         assert states["inputs.image"] == "frozen" and states["language"] == "aligned"
 
 
+def test_pictures_say_their_size_in_sixteen_bits_too(sensing: Path) -> None:
+    eyes = load_encoder(sensing / "llava_next", dtype=torch.bfloat16)
+    shown = [read(picture(1, height, width)) for height, width in ((700, 321), (200, 1000))]
+    prepared = [eyes.prepare(clip).bfloat16() for clip in shown]
+    one, other = perceived(eyes, "image", stack(prepared))
+    assert (len(one), len(other)) == (16 + 8 * 4 + 8, 16 + 2 * 8 + 2)
+
+
+def test_a_picture_that_is_too_narrow_is_told_in_one_sentence(own: Callable[..., AnyToAny]) -> None:
+    with pytest.raises(MediaError, match="picture of 500x2 pixels is too narrow"):
+        own("mistral3").encode(picture(1, 2, 500))
+
+
 def test_sounds_are_counted_in_sixteen_bits_too(sensing: Path) -> None:
     ears = load_encoder(sensing / "qwen2_audio", dtype=torch.bfloat16)
     x = ears.prepare(read(sound(0.97))).unsqueeze(0).bfloat16()
@@ -425,7 +449,7 @@ def test_models_that_are_read_in_another_way_are_refused(
     (pixtral / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}"):
         composing(language=str(pixtral))
-    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "llava_next"):
+    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "idefics3"):
         (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
         with pytest.raises(WeightsError, match=f"The {model_type} in .* can't be .*{known}"):
             composing(language=str(pixtral))
