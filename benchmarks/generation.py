@@ -37,10 +37,11 @@ def measure(settings: Settings) -> list[Figure]:
     figures = []
     for name, core in (("its own", own), (f"{LAYERS} layers of {WIDTH}", larger(own.language))):
         for rows in ROWS:
-            ours, plain = _ours(core, rows), _plain(core.language, rows)
-            assert ours() == plain()
-            taken = seconds({"ours": ours, "generate": plain}, settings.repeats)
-            count = rows * len(core.language.encode_text(plain()[0]))
+            ways = {"ours": ours(core, rows), "generate": plain(core.language, rows)}
+            said = ways["generate"]()
+            assert ways["ours"]() == said
+            taken = seconds(ways, settings.repeats)
+            count = rows * len(core.language.encode_text(said[0]))
             speed = [count / t for t in taken["ours"]]
             title = f"{name}, rows: {rows}"
             figures += [
@@ -77,7 +78,8 @@ def larger(language: LanguageModel) -> AnyToAny:
     return AnyToAny.build(LanguageModel(model, language.tokenizer), {}, {}).eval()
 
 
-def _ours(core: AnyToAny, rows: int) -> Callable[[], list[str]]:
+def ours(core: AnyToAny, rows: int, tokens: int = TOKENS) -> Callable[[], list[str]]:
+    """Answers to the question by our loop."""
     from heliograph.model.generation import GenerationOptions
     from heliograph.model.parts import Message, Text
     from heliograph.model.signals import TextDelta
@@ -86,7 +88,7 @@ def _ours(core: AnyToAny, rows: int) -> Callable[[], list[str]]:
 
     def answers() -> list[str]:
         said = [""] * rows
-        for event in core.generate(asked, GenerationOptions(max_new_tokens=TOKENS)):
+        for event in core.generate(asked, GenerationOptions(max_new_tokens=tokens)):
             if isinstance(event, TextDelta):
                 said[event.row] += event.text
         return said
@@ -94,19 +96,20 @@ def _ours(core: AnyToAny, rows: int) -> Callable[[], list[str]]:
     return answers
 
 
-def _plain(language: LanguageModel, rows: int) -> Callable[[], list[str]]:
+def plain(language: LanguageModel, rows: int, tokens: int = TOKENS) -> Callable[[], list[str]]:
+    """Answers to the question by the ``generate`` of transformers."""
     import torch
 
     def answers() -> list[str]:
         asked = [[{"role": "user", "content": QUESTION}]] * rows
         inputs = language.tokenizer.apply_chat_template(
             asked, add_generation_prompt=True, return_dict=True, return_tensors="pt", padding=True
-        )
+        ).to(language.device)
         with torch.no_grad():
             ids = language.model.generate(
                 **inputs,
                 do_sample=False,
-                max_new_tokens=TOKENS,
+                max_new_tokens=tokens,
                 eos_token_id=sorted(language.stop_ids),
                 pad_token_id=language.pad,
             )

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,10 @@ class Settings:
     """Directory of the core to measure."""
     repeats: int
     """Rounds of each comparison."""
+    device: str = "cuda"
+    """Of ``full_size``, in torch's words."""
+    tiny: bool = False
+    """Whether ``full_size`` takes parts of a size that a processor can do."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Figure:
     benchmark: str
     name: str
     unit: str
-    """``x`` is a ratio, ``s`` are seconds, ``MB`` are 10^6 bytes, "" is a share of 1."""
+    """``x`` is a ratio, ``s`` are seconds, ``MB`` 10^6 bytes and ``GB`` 10^9, "" a share of 1."""
     median: float
     low: float
     high: float
@@ -57,7 +61,16 @@ class Figure:
         return None if self.aim is None else self.median <= self.aim
 
 
-Benchmark = Callable[[Settings], list[Figure]]
+@dataclass(frozen=True)
+class Missing:
+    """What could not be measured."""
+
+    benchmark: str
+    name: str
+    reason: str
+
+
+Benchmark = Callable[[Settings], Iterable[Figure | Missing]]
 
 
 def figure(
@@ -125,17 +138,19 @@ def python(*arguments: str) -> str:
     return done.stdout
 
 
-def save(figures: Sequence[Figure], directory: Path) -> None:
+def save(found: Sequence[Figure | Missing], directory: Path) -> None:
     """Write ``bench.json`` and ``bench.md``."""
     directory.mkdir(parents=True, exist_ok=True)
+    figures = [f for f in found if isinstance(f, Figure)]
     report: dict[str, Any] = {
         "machine": machine(),
         "figures": [{**asdict(f), "met": f.met} for f in figures],
+        "missing": [asdict(m) for m in found if isinstance(m, Missing)],
     }
     (directory / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
     rows = ["| benchmark | figure | median | middle half | rounds | aim |"]
     rows += ["| --- | --- | ---: | ---: | ---: | ---: |"]
-    rows += [f"| {' | '.join(_cells(f))} |" for f in figures]
+    rows += [f"| {' | '.join(_cells(f))} |" for f in found]
     (directory / "bench.md").write_text("\n".join(rows) + "\n")
 
 
@@ -151,20 +166,24 @@ def machine() -> dict[str, Any]:
         "torch": torch.__version__,
         "torch_threads": torch.get_num_threads(),
         "load_average": os.getloadavg()[0],
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
 
-def table(figures: Sequence[Figure]) -> Table:
+def table(found: Sequence[Figure | Missing]) -> Table:
     """The figures for a terminal."""
     drawn = Table("benchmark", "figure")
     for column in ("median", "middle half", "rounds", "aim"):
         drawn.add_column(column, justify="right")
-    for f in figures:
-        drawn.add_row(*_cells(f), style="red" if f.met is False else None)
+    for f in found:
+        failed = isinstance(f, Missing) or f.met is False
+        drawn.add_row(*_cells(f), style="red" if failed else None)
     return drawn
 
 
-def _cells(f: Figure) -> tuple[str, ...]:
+def _cells(f: Figure | Missing) -> tuple[str, ...]:
+    if isinstance(f, Missing):
+        return (f.benchmark, f"{f.name}: {f.reason}", "", "", "0", "")
     aim = "" if f.aim is None else f"≤ {f.aim:g}"
     return (
         f.benchmark,

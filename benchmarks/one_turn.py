@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.agent import Assistant, Settings
-from heliograph.graphs.events import MediumDone, TextDelta, TurnEnd
+from heliograph.graphs.events import MediumDone, MediumFailed, TextDelta, TurnEnd
 
 
 def turn(assistant: Assistant, question: str, files: list[str]) -> dict[str, Any]:
     """Seconds from the end of loading to the first word, the first medium, and the end."""
-    told: dict[str, Any] = {"first_text_s": None, "first_medium_s": None, "made": []}
+    told: dict[str, Any] = {"first_text_s": None, "first_medium_s": None, "made": [], "failed": []}
     began = time.perf_counter()
     for event in assistant.stream(question, files=files):
         now = time.perf_counter() - began
@@ -33,6 +33,8 @@ def turn(assistant: Assistant, question: str, files: list[str]) -> dict[str, Any
                 told["made"].append(media.modality)
                 if told["first_medium_s"] is None:
                     told["first_medium_s"] = now
+            case MediumFailed(message=message):
+                told["failed"].append(message)
             case TurnEnd():
                 told["total_s"] = now
     return told

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from heliograph.model.training.alignment import memory
-from heliograph.model.training.alignment.run import opened
+from heliograph.model.training.alignment.run import Run, opened
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.loop import trainable
 
@@ -47,28 +47,37 @@ def measure(settings: Settings, device: str | None = None) -> Measured:
         TrainingError, WeightsError, DataError, InputError, MissingExtra: as a run does.
     """
     with opened(settings, device) as run:
-        place = run.team.device
-        parameters = trainable(run.modules)
-        # A rate of nothing: Adam's moments take their memory, and no weight changes.
-        optimizer = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=0.0)
-        taken = []
-        for step in range(STEPS):
-            began = time.perf_counter()
-            losses = run.steps(run.stream(step), torch.Generator().manual_seed(step))
-            losses["loss"].backward()
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            if place.type == "cuda":
-                torch.cuda.synchronize(place)
-            taken.append(time.perf_counter() - began)
-        if place.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(place)
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        taken = timed(run, STEPS)
         return Measured(
             memory.parts(settings),
             statistics.median(taken[1:]),
             run.stream.tokens / STEPS,
-            peak,
+            peak(run.team.device),
             run.team.size,
         )
+
+
+def timed(run: Run, steps: int) -> list[float]:
+    """Take steps that change no weight; the seconds of each, its data included."""
+    place = run.team.device
+    parameters = trainable(run.modules)
+    # A rate of nothing: Adam's moments take their memory, and no weight changes.
+    optimizer = torch.optim.AdamW(parameters.values(), lr=0.0, weight_decay=0.0)
+    taken = []
+    for step in range(steps):
+        began = time.perf_counter()
+        losses = run.steps(run.stream(step), torch.Generator().manual_seed(step))
+        losses["loss"].backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if place.type == "cuda":
+            torch.cuda.synchronize(place)
+        taken.append(time.perf_counter() - began)
+    return taken
+
+
+def peak(place: torch.device) -> int:
+    """Bytes in use at most so far: of a device, or of the process where that is the processor."""
+    if place.type == "cuda":
+        return torch.cuda.max_memory_allocated(place)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

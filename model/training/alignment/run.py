@@ -26,6 +26,7 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.card import write_card
 from heliograph.model.training.alignment.parts import load, named, shard
 from heliograph.model.training.alignment.publish import publish
+from heliograph.model.training.alignment.rows import NewRows
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.alignment.steps import Forward, Steps
 from heliograph.model.training.alignment.stream import Stream
@@ -69,19 +70,35 @@ def opened(
         memory.check(settings, team.device, team.size)
         core, rows = load(settings, team)
         prepared = Prepared.open(settings.prepared, settings.core)
-        stream = Stream(core, prepared, settings, team, bad)
-        far_from = None
-        if settings.recipe.outputs:
-            far_from = condition_loss(core, {m: prepared.conditioner(m) for m in core.makes})
-        forward = Forward(core, rows, settings, far_from)
-        if settings.divided(team.size):
-            shard(forward, core, team)
-        if settings.packs:
-            forward.check_packing()
-            if isinstance(forward, FSDPModule):  # whose own parameters stay until a backward pass
-                forward.reshard()
-        steps = Steps(forward, settings, team)
-        yield Run(team, core, named(core, rows), prepared, stream, steps)
+        yield assembled(settings, team, core, rows, prepared, bad)
+
+
+def assembled(
+    settings: Settings,
+    team: Team,
+    core: AnyToAny,
+    rows: NewRows | None,
+    prepared: Prepared,
+    bad: Callable[[BadRow], None] = lambda row: None,
+) -> Run:
+    """A run of a core that ``parts.choose`` made ready, ``rows`` being what that gave.
+
+    Raises:
+        DataError, InputError: as ``opened``.
+    """
+    stream = Stream(core, prepared, settings, team, bad)
+    far_from = None
+    if settings.recipe.outputs:
+        far_from = condition_loss(core, {m: prepared.conditioner(m) for m in core.makes})
+    forward = Forward(core, rows, settings, far_from)
+    if settings.divided(team.size):
+        shard(forward, core, team)
+    if settings.packs:
+        forward.check_packing()
+        if isinstance(forward, FSDPModule):  # whose own parameters stay until a backward pass
+            forward.reshard()
+    steps = Steps(forward, settings, team)
+    return Run(team, core, named(core, rows), prepared, stream, steps)
 
 
 def train(
