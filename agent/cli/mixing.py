@@ -84,8 +84,8 @@ def _print(found: Survey, measured: bool) -> None:
     console = Console()
     table = Table("source", "rows", "bad", "share of draws", "times around in 100,000 draws")
     for title, counts in found.sources.items():
-        around = 100_000 * counts.share / counts.rows if counts.rows else float("inf")
-        cells = (f"{counts.rows:,}", f"{counts.bad:,}", f"{counts.share:.1%}", f"{around:,.2f}")
+        around = f"{100_000 * counts.share / counts.rows:,.2f}" if counts.rows else "no good row"
+        cells = (f"{counts.rows:,}", f"{counts.bad:,}", f"{counts.share:.1%}", around)
         table.add_row(Text(plain(title)), *cells)
     console.print(table)
     table = Table("what is drawn", "share of rows", "tokens" if measured else "")

@@ -97,11 +97,13 @@ def examples(
         limits: how large media in shards may be.
 
     Raises:
-        DataError: there is no such data set, it can't be read, or a row can't be used.
+        DataError: there is no such data set, it has no rows, it can't be read, or a row can't be
+            used.
         MissingExtra: ``datasets`` is needed and not installed.
     """
-    count = 0
+    count, empty = 0, True
     for found in _found(dataset, limits):
+        empty = False
         if isinstance(found, Example):
             yield found
             count += 1
@@ -111,6 +113,8 @@ def examples(
             raise DataError(str(found))
         else:
             bad(found)
+    if empty:
+        raise DataError(f"{dataset.path} has no rows.")
 
 
 def _found(dataset: DataSet, limits: MediaLimits) -> Iterator[Example | BadRow]:

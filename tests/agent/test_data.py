@@ -69,6 +69,28 @@ def test_check_counts_good_rows(run: CommandLine) -> None:
     assert "1 media that are to be made have only a caption." in err
 
 
+@pytest.mark.parametrize("text", ["", "\n", "[]"])
+def test_a_data_set_without_rows_is_told(text: str, run: CommandLine, data: Path) -> None:
+    (data / "empty.json").write_text(text)
+    (data / "both.json").write_text(
+        json.dumps({"sources": [{"path": "good.json"}, {"path": "empty.json"}]})
+    )
+    for command in (
+        ("check", "empty.json"),
+        ("check", "good.json", "empty.json"),
+        ("prepare", "--out", "prepared", "empty.json"),
+        ("mix", "both.json"),
+    ):
+        code, _, err = run(*command)
+        assert (code, err) == (8, "heliograph: empty.json has no rows.\n"), command
+
+
+def test_a_source_of_bad_rows_alone_never_comes_round(run: CommandLine, data: Path) -> None:
+    (data / "bad.jsonl").write_text(json.dumps({"caption": "none"}))
+    code, out, _ = run("mix", "mix.json")
+    assert code == 0 and "no good row" in " ".join(out.split()) and "inf" not in out
+
+
 def test_check_names_bad_rows_in_plain_signs_and_fails(run: CommandLine) -> None:
     code, out, _ = run("check", "good.json", "bad.jsonl")
     assert code == 1
