@@ -219,11 +219,21 @@ class _Reading:
 
     def _check_left(self) -> None:
         for modality, queue in self.queues.items():
+            noun = NOUNS[modality]
             for left, where in ((queue.files, "shows"), (queue.captions, "makes")):
                 if left:
                     raise DataError(
-                        f"The row names {len(left)} more {NOUNS[modality]}"
-                        f"{'s' * (len(left) > 1)} than its conversation {where}."
+                        f"The row names {len(left)} more {noun}{'s' * (len(left) > 1)} than its "
+                        f"conversation {where}."
+                    )
+            for left, key in (
+                (queue.outputs, f"output_{modality}"),
+                (queue.embeddings, f"{modality}_caption_embeddings"),
+            ):
+                if left:
+                    raise DataError(
+                        f'The row has {len(left)} more in "{key}" than its conversation makes '
+                        f"{noun}s."
                     )
 
 

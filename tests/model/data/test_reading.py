@@ -220,6 +220,22 @@ BAD: list[tuple[dict[str, Any], str]] = [
         "names 1 more sound than",
     ),
     (
+        {
+            "output_image": ["dog.jpg", "cat.jpg"],
+            "image_captions": "a dog",
+            "conversations": talk("Draw.", "<image>"),
+        },
+        'has 1 more in "output_image" than its conversation makes pictures',
+    ),
+    (
+        {
+            "audio_captions": "a bell",
+            "audio_caption_embeddings": ["a.npy", "b.npy", "c.npy"],
+            "conversations": talk("Play.", "<audio>"),
+        },
+        'has 2 more in "audio_caption_embeddings" than its conversation makes sounds',
+    ),
+    (
         {"image_captions": "a dog \ud800", "conversations": talk("Draw.", "<image>")},
         "no valid text",
     ),
