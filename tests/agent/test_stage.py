@@ -82,3 +82,8 @@ def test_what_can_not_be_used_is_one_sentence(run: CommandLine) -> None:
     )
     assert run("paint")[0] == 2
     assert run("decode", "--licence", "MIT")[0] == 2
+    code, _, err = run("decode", "--licence", "langauge=MIT")
+    assert code == 2 and not Path("run").exists()
+    assert err.startswith(
+        "heliograph: --licence names langauge, which is no part of this core: there are language, "
+    )

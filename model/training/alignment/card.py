@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.errors import InputError
 from heliograph.model.hub import opening
 from heliograph.model.inspect import inspect
 from heliograph.model.origins import LANGUAGE, Origins
@@ -106,12 +107,7 @@ def write_card(
 def licences(core: Path, settings: Settings) -> dict[str, str]:
     """The licence of each part: as stated now, or in an earlier run, or by the part's folder."""
     shelf = Shelf.from_pretrained(core)
-    names = [
-        LANGUAGE,
-        *(f"encoders/{name}" for name in shelf.encoders),
-        *(f"decoders/{modality}" for modality in shelf.decoders),
-        *({PROJECTIONS} & shelf.origins.sources.keys()),
-    ]
+    names = [*_parts(shelf), *({PROJECTIONS} & shelf.origins.sources.keys())]
     found = {name: _stated(core, name, shelf.origins) for name in names}
     path = settings.core / LICENCES
     before = read_json(path) if path.exists() else {}
@@ -119,6 +115,28 @@ def licences(core: Path, settings: Settings) -> dict[str, str]:
         if licence != UNSTATED:
             found[str(name)] = str(licence)
     return found
+
+
+def check_licences(settings: Settings) -> None:
+    """See that the licences which somebody states are of parts that the core has.
+
+    Raises:
+        InputError: one isn't.
+        WeightsError: the core's ``config.json`` is missing or damaged.
+    """
+    names = [*_parts(Shelf.from_pretrained(settings.core)), PROJECTIONS]
+    for part, _ in settings.licences:
+        if part not in names:
+            raise InputError(
+                f"--licence names {part}, which is no part of this core: there are "
+                f"{', '.join(names)}."
+            )
+
+
+def _parts(shelf: Shelf) -> list[str]:
+    """The parts of a core that come from somebody."""
+    encoders = (f"encoders/{name}" for name in shelf.encoders)
+    return [LANGUAGE, *encoders, *(f"decoders/{modality}" for modality in shelf.decoders)]
 
 
 def curve(log: Path) -> dict[str, list[float]]:

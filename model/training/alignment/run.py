@@ -23,7 +23,7 @@ from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
 from heliograph.model.errors import InputError, TrainingError
 from heliograph.model.training.alignment import memory
-from heliograph.model.training.alignment.card import write_card
+from heliograph.model.training.alignment.card import check_licences, write_card
 from heliograph.model.training.alignment.parts import load, named, shard
 from heliograph.model.training.alignment.publish import publish
 from heliograph.model.training.alignment.rows import NewRows
@@ -67,6 +67,7 @@ def opened(
     """
     with joined(device) as team, _enough(team.device):
         _check_trains(settings)
+        check_licences(settings)
         memory.check(settings, team.device, team.size)
         core, rows = load(settings, team)
         prepared = Prepared.open(settings.prepared, settings.core)
