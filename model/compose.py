@@ -19,7 +19,7 @@ from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders import Encoder
 from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError
-from heliograph.model.files import appearing
+from heliograph.model.files import appearing, check_free
 from heliograph.model.finding import (
     Found,
     Parts,
@@ -59,8 +59,7 @@ def compose(
         InputError: ``out`` isn't empty or can't be written, or a part isn't what it is named for.
         WeightsError: a part is missing, damaged or pickled, or lacks what a core needs.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists already and isn't empty; name a new directory.")
+    check_free(out)
     told("reading the language model")
     found = Found(*find(parts.language, "language"))
     specs = [spec for spec in DEFAULT_SPECS if spec.modality in parts.decoders]

@@ -44,6 +44,16 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+def check_free(folder: Path) -> None:
+    """Check that nothing would be lost if a folder were put there.
+
+    Raises:
+        InputError: there is a file, or a folder with something in it.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists already and isn't empty; name a new directory.")
+
+
 @contextmanager
 def appearing(folder: Path) -> Iterator[Path]:
     """A folder to fill, which is put in the place of ``folder`` when all is in it, or not at all.

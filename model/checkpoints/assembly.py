@@ -34,8 +34,8 @@ from heliograph.model.core import AnyToAny
 from heliograph.model.decoders import DiffusionDecoder
 from heliograph.model.dialects import DEFAULT_SPECS
 from heliograph.model.encoders.pooled import PooledEncoder
-from heliograph.model.errors import InputError, WeightsError
-from heliograph.model.files import appearing
+from heliograph.model.errors import WeightsError
+from heliograph.model.files import appearing, check_free
 from heliograph.model.finding import Found, condition_of
 from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.parts import MODALITIES, NAMES, Modality
@@ -78,18 +78,17 @@ def import_nextgpt(
         language: the base model, Vicuna as NExT-GPT was trained on: a path, or an id of the hub.
             One that is pickled is copied.
         imagebind_file: the published ``imagebind_huge.pth``.
-        out: the core's directory; it must not exist yet, and appears only when it is whole.
+        out: the core's directory, new or empty; it is filled only when the core is whole.
         decoders: diffusers pipelines by what they make: paths, or ids of the hub.
         copy: put language model and decoders into the directory, instead of referring to them.
         told: is given each step's name before it is taken.
 
     Raises:
-        InputError: ``out`` exists or can't be written, there is nothing of a name, or a pipeline
-            makes something else.
+        InputError: ``out`` isn't empty or can't be written, there is nothing of a name, or a
+            pipeline makes something else.
         WeightsError: a file is missing or damaged, or the parts don't fit each other.
     """
-    if out.exists():
-        raise InputError(f"{out} exists already; name a new directory.")
+    check_free(out)
     told("reading the checkpoint")
     state = read_checkpoint(checkpoint)
     layout = layout_of(state)

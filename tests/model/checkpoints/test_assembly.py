@@ -458,6 +458,16 @@ def test_a_place_that_cannot_be_written_is_told(world: World, tmp_path: Path) ->
     assert os.listdir(tmp_path) == ["file"]
 
 
+def test_an_empty_folder_is_filled_and_another_left_alone(world: World, tmp_path: Path) -> None:
+    place = tmp_path / "core"
+    place.mkdir()
+    import_nextgpt(world.legacy, str(world.base), world.imagebind, place)
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="exists already and isn't empty"):
+        import_nextgpt(world.legacy, str(world.base), world.imagebind, place)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
 def test_what_does_not_fit_is_refused(world: World, tmp_path: Path) -> None:
     state = legacy_state(world)
     embedding = "llama_model.base_model.model.model.embed_tokens.weight"
