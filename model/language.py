@@ -120,6 +120,13 @@ class LanguageModel(nn.Module):
         return bool(getattr(self.model, "is_quantized", False))
 
     @property
+    def start(self) -> tuple[str, str]:
+        """How messages begin that begin with a medium, and with words (``Frame.placeholder`` and
+        ``lead``), where the chat template makes a difference."""
+        starts = ((frame.placeholder, frame.lead) for frame in self.frames.values())
+        return next((start for start in starts if start[0]), ("", ""))
+
+    @property
     def device(self) -> torch.device:
         """Where the parameters are."""
         return torch.device(self.model.device)
@@ -210,10 +217,12 @@ class LanguageModel(nn.Module):
         """
         edges = [(False, False)] * len(roles) if edges is None else edges
         heads = [""] * len(roles) if heads is None else heads
-        key = (tuple(roles), reply, tuple(edges), tuple(heads))
+        key = (tuple(roles), reply, tuple(edges), tuple(heads), self.start)
         if key not in self._scaffolds:
             swallows = self.dialect.swallows
-            self._scaffolds[key] = scaffold(self.tokenizer, roles, reply, edges, heads, swallows)
+            self._scaffolds[key] = scaffold(
+                self.tokenizer, roles, reply, edges, heads, swallows, *self.start
+            )
         return self._scaffolds[key]
 
     def end_length(self, after: Sequence[int]) -> int:

@@ -97,10 +97,12 @@ def build_row(
             match part:
                 case Text():
                     text = _beside(parts, index) if language.dialect.swallows else part.text
-                    if not speaks:
-                        head = _head(language, parts[index + 1 :])
-                        text = _tail(language, parts[:index]) + text + head
-                    row.add(language.encode_text(text), speaks)
+                    lead = "" if speaks else _tail(language, parts[:index])
+                    if not index:
+                        lead = language.start[1]
+                        text = text.removeprefix(lead if speaks else "")  # an answer began with it
+                    head = "" if speaks else _head(language, parts[index + 1 :])
+                    row.add(language.encode_text(lead + text + head), speaks)
                 case ToolCall():
                     _add_call(row, language, part, speaks)
                 case Media() if speaks:

@@ -15,8 +15,9 @@ from heliograph.model.errors import WeightsError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Two private-use characters mark the place of a message's content.
+# Two private-use characters mark the place of a message's content, one that of a medium before it.
 _SLOT = re.compile("\ue000(\\d+)\ue001")
+_MEDIUM = "\ue002"
 _WORD = "a"
 """Stands for the words before a piece, where it is encoded."""
 _MARK = "\u2581"
@@ -30,31 +31,48 @@ def scaffold(
     edges: Sequence[tuple[bool, bool]],
     heads: Sequence[str],
     swallows: bool,
+    placeholder: str = "",
+    lead: str = "",
 ) -> list[list[int]]:
     """The pieces before, between and after the messages; see ``LanguageModel.scaffold``.
 
     ``swallows``: the media's tokens take the white space on both sides (``dialects.py``).
+    ``placeholder``: what the template writes for a medium with which a message begins, where it
+    writes another scaffold then; ``lead``: what is left of it to words (``senses.Frame``).
     """
     # What stands before and after each piece: nothing, words (False), or a medium (True).
     before = [None, *(end for _, end in edges)]
     after = [*(start for start, _ in edges), None]
-    pieces = _rendered(tokenizer, roles, reply)
+    pieces = _rendered(tokenizer, roles, reply, after, placeholder)
     return [
-        _encode(tokenizer, piece + head, left, right, swallows)
+        _encode(
+            tokenizer, (piece if right else piece.removesuffix(lead)) + head, left, right, swallows
+        )
         for piece, head, left, right in zip(pieces, [*heads, ""], before, after, strict=True)
     ]
 
 
-def _rendered(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], reply: bool) -> list[str]:
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase,
+    roles: Sequence[str],
+    reply: bool,
+    begins: Sequence[bool | None],
+    placeholder: str,
+) -> list[str]:
+    """The pieces as text, each up to the placeholder in it; ``begins``: which message begins so."""
     from jinja2 import TemplateError
 
     messages: list[dict[str, Any]] = [
-        {"role": role, "content": f"\ue000{index}\ue001"} for index, role in enumerate(roles)
+        {
+            "role": role,
+            "content": f"{_MEDIUM if placeholder and medium else ''}\ue000{index}\ue001",
+        }
+        for index, (role, medium) in enumerate(zip(roles, begins, strict=False))
     ]
     trouble = "leaves messages out or reorders them"
     voices = (messages, _in_two_voices(messages))
     # Templates of models that see or hear may want the parts of a message one by one.
-    for laid_out in (*voices, *map(_in_parts, voices)):
+    for laid_out in (*(() if placeholder else voices), *map(_in_parts, voices)):
         try:
             text = tokenizer.apply_chat_template(
                 laid_out, tokenize=False, add_generation_prompt=reply
@@ -66,7 +84,8 @@ def _rendered(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str], reply: b
             continue
         pieces = _SLOT.split(str(text))  # scaffold, index, scaffold, index, …, scaffold
         if pieces[1::2] == [str(index) for index in range(len(roles))]:
-            return pieces[0::2]
+            found = pieces[0::2]
+            return [piece.partition(placeholder)[0] for piece in found] if placeholder else found
     raise WeightsError(f"The chat template {trouble}.")
 
 
@@ -83,8 +102,15 @@ def _in_two_voices(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _in_parts(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same messages, the content of each a list of its only part."""
-    return [{**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages]
+    """The same messages, the content of each a list: its words, and a picture before them."""
+    return [{**m, "content": _parts_of(m["content"])} for m in messages]
+
+
+def _parts_of(content: str) -> list[dict[str, str]]:
+    before, medium, words = content.rpartition(_MEDIUM)
+    parts = [{"type": "image"}] if medium else []
+    said = [{"type": "text", "text": before}] if before else []
+    return [*said, *parts, {"type": "text", "text": words}]
 
 
 def _encode(

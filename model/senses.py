@@ -9,8 +9,8 @@ follows (``masks.py``).
 
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and prompts that are read both ways as a whole (PaliGemma). Of
-pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of Idefics and
-LLaVA-OneVision aren't, nor Pixtral's eyes before another language model than Mistral 3.
+pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of LLaVA-OneVision
+and Idefics 2 aren't, nor Pixtral's before another language model than Mistral 3.
 """
 
 from __future__ import annotations
@@ -26,9 +26,15 @@ from heliograph.model.errors import WeightsError
 from heliograph.model.headers import Header, headers
 from heliograph.model.parts import Modality
 
-CAUSAL: Mapping[str, str] = {r"^language_model\.": "", r"^model\.language_model\.": "model."}
+CAUSAL: Mapping[str, str] = {
+    r"^language_model\.": "",
+    r"^model\.language_model\.": "model.",
+    r"^model\.text_model\.": "model.",
+}
 """How a causal LM calls the tensors of the language model in such a checkpoint: patterns of the
-two layouts that there are, and what to put in their place."""
+layouts that there are, and what to put in their place."""
+GRID = 6
+"""Tiles on a side for which Idefics 3 has marks."""
 TOWERS = ("clip_vision_model", "siglip_vision_model")
 """Towers that see each picture, or each of its tiles, in one size."""
 
@@ -46,6 +52,11 @@ class Frame(NamedTuple):
     """Before all that, encoded together with the words that precede."""
     marks: Sequence[str] = ()
     """What stands between its embeddings, special tokens included; its features say where."""
+    placeholder: str = ""
+    """What the chat template writes for it, where the template begins a message otherwise if it is
+    the first thing in it."""
+    lead: str = ""
+    """What that template writes otherwise, encoded together with the words that follow."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +73,22 @@ class Sense:
     """The kinds of tower with which it is read."""
     two_way: bool = False
     """Whether the language model looks both ways within each medium."""
+    language: str = "language_model"
+    """The language model's name in the class's base model."""
 
 
+IDEFICS3 = Frame(
+    marks=(
+        "<fake_token_around_image>",
+        "<global-img>",
+        "\n",
+        "\n\n",
+        *(f"<row_{i + 1}_col_{j + 1}>" for i in range(GRID) for j in range(GRID)),
+    ),
+    placeholder="<image>",
+    lead=" ",
+)
+"""Tiles after fake and place, a new line behind each row of them, two before the whole picture."""
 SENSES: Mapping[str, Sense] = {
     "llava": Sense("LlavaForConditionalGeneration", "image", "vision_tower", Frame(tail="\n")),
     "qwen2_audio": Sense(
@@ -88,6 +113,22 @@ SENSES: Mapping[str, Sense] = {
         "vision_tower",
         Frame(marks=("[IMG_BREAK]", "[IMG_END]")),
         ("pixtral",),
+    ),
+    "idefics3": Sense(
+        "Idefics3ForConditionalGeneration",
+        "image",
+        "vision_model",
+        IDEFICS3,
+        ("idefics3_vision",),
+        language="text_model",
+    ),
+    "smolvlm": Sense(
+        "SmolVLMForConditionalGeneration",
+        "image",
+        "vision_model",
+        IDEFICS3,
+        ("smolvlm_vision",),
+        language="text_model",
     ),
     "gemma3": Sense(
         "Gemma3ForConditionalGeneration",

@@ -27,8 +27,6 @@ from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
 from heliograph.model.senses import SENSES
 
-LANGUAGE = "language_model."
-"""What is left out of the checkpoint, as its base class calls it."""
 SHORTEST = 4
 """Frames of a sound's spectrogram, of which ears make one embedding."""
 
@@ -43,10 +41,10 @@ class OwnSense(nn.Module):
 
     def __init__(self, model: Any, processor: Any) -> None:
         super().__init__()
-        model.language_model = nn.Identity()
+        self.sense = SENSES[model.config.model_type]
+        setattr(model, self.sense.language, nn.Identity())
         self.model = model
         self.processor = processor
-        self.sense = SENSES[model.config.model_type]
         self.modalities: tuple[Modality, ...] = (self.sense.modality,)
 
     @property
@@ -155,11 +153,13 @@ class OwnSense(nn.Module):
         """
         from transformers import AutoModel
 
-        unread = {rf"^(?:model\.)?{LANGUAGE.replace('.', '[.]')}.*": "unread"}
         with loading(directory):
+            config = _config(directory)
+            language = SENSES[config.model_type].language
+            unread = {rf"^(?:model[.])?{language}[.].*": "unread"}
             model, report = AutoModel.from_pretrained(
                 directory,
-                config=_config(directory),
+                config=config,
                 key_mapping=unread,
                 dtype=dtype,
                 use_safetensors=True,
@@ -168,7 +168,7 @@ class OwnSense(nn.Module):
             )
             processor = _processor(directory)
         del model._weight_conversions  # "unread" isn't a name to save by
-        missing = [name for name in report["missing_keys"] if not name.startswith(LANGUAGE)]
+        missing = [n for n in report["missing_keys"] if not n.startswith(f"{language}.")]
         if missing:
             raise WeightsError(f"{directory} lacks weights of its encoder: {min(missing)}.")
         return _wrapped(model.eval(), processor)

@@ -19,6 +19,7 @@ from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError, MediaError
 from heliograph.model.media import Clip, Image
 from heliograph.model.parts import Modality
+from heliograph.model.senses import GRID
 
 BASE, DIGITS = 128, 3
 """How a number is written: 16 bits keep each digit as it is."""
@@ -201,7 +202,67 @@ class Mistral3(Tiled):
         ]
 
 
+class Idefics3(Tiled):
+    """Tiles in a grid, each behind a mark that says where it lies, and the whole picture after them
+    (Laurençon et al. 2024, "Building and better understanding vision-language models",
+    arXiv 2408.12637, section 3.2; Marafioti et al. 2025, "SmolVLM", arXiv 2504.05299).
+
+    The numbers are the rows and columns of the grid, 0 of both where only the whole is shown.
+    """
+
+    @property
+    def blank(self) -> Image:
+        """A square, which is enlarged to the most tiles on both sides."""
+        return Image(np.zeros((32, 32, 3), np.uint8))
+
+    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
+        """Tiles and the whole (t, 3, H, W), rows and columns.
+
+        Raises:
+            MediaError: there are more on a side than there are marks.
+        """
+        made = self._made(picture, return_row_col_info=True)
+        ((rows,),), ((columns,),) = made["rows"], made["cols"]
+        if max(rows, columns) > GRID:
+            raise MediaError(
+                f"This picture would be cut into {rows}x{columns} tiles; there are marks for "
+                f"{GRID} on a side."
+            )
+        tiles: Tensor = made["pixel_values"][0]
+        return tiles, (int(rows), int(columns))
+
+    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+        """The embeddings of one tile after those of the other."""
+        rows, columns = numbers
+        tiles = tiles[: rows * columns + 1]
+        side = self.tower.patch_size
+        grid = tiles.shape[0], tiles.shape[2] // side, tiles.shape[3] // side
+        whole = torch.ones(grid, dtype=torch.bool, device=tiles.device)
+        # Called as a whole, model and tower look into values, which a meta device doesn't have.
+        seen = self.tower.embeddings(tiles, patch_attention_mask=whole)
+        states = self.tower.encoder(seen, attention_mask=None).last_hidden_state
+        each: Tensor = self.model.connector(self.tower.post_layernorm(states))
+        return each.flatten(0, 1)
+
+    def read(self, x: Tensor) -> list[Tensor]:
+        """Embeddings between ``senses.IDEFICS3``'s marks."""
+        return [self._laid_out(*found) for found in zip(self.embeddings(x), x, strict=True)]
+
+    def _laid_out(self, embeddings: Tensor, picture: Tensor) -> Tensor:
+        rows, columns = self._numbers(picture)
+        tile = [0] * (len(embeddings) // (rows * columns + 1))
+        fake, whole, line, lines, first = range(1, 6)
+        kinds: list[int] = []
+        for row in range(rows):
+            for column in range(columns):
+                kinds += [fake, first + GRID * row + column, *tile]
+            kinds.append(line if row < rows - 1 else lines)
+        return marked(embeddings, [*kinds, fake, whole, *tile, fake])
+
+
 TILED: Mapping[str, type[Tiled]] = {
+    "idefics3": Idefics3,
+    "smolvlm": Idefics3,
     "internvl": InternVL,
     "llava_next": LlavaNext,
     "mistral3": Mistral3,

@@ -32,6 +32,17 @@ INTERNVL_TEMPLATE = (  # of its class
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+IDEFICS3_TEMPLATE = (  # of its class
+    "{% for message in messages %}"
+    "{{ message['role'].capitalize() }}"
+    "{% if message['content'][0]['type'] == 'image' %}{{ ':' }}{% else %}{{ ': ' }}{% endif %}"
+    "{% for line in message['content'] %}"
+    "{% if line['type'] == 'text' %}{{ line['text'] }}"
+    "{% elif line['type'] == 'image' %}{{ '<image>' }}{% endif %}"
+    "{% endfor %}<end_of_utterance>\n"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:' }}{% endif %}"
+)
 MISTRAL3_TEMPLATE = (  # as that of Mistral Small 3.1
     "{% for message in messages %}"
     "{% if message['role'] == 'user' %}{{ '[INST]' }}{% endif %}"
@@ -200,6 +211,46 @@ def save_mistral3(folder: Path) -> Path:
     size = {"longest_edge": 64}
     tf.PixtralImageProcessorPil(size=size, patch_size=4).save_pretrained(folder)
     return folder
+
+
+def save_idefics3(folder: Path, name: str = "Idefics3") -> Path:
+    """An Idefics 3 of tiles of 32x32 pixels, 4 embeddings each, up to two of them on a side."""
+    tokenizer = _tokenizer(
+        "<fake_token_around_image>",
+        "<image>",
+        "<end_of_utterance>",
+        "<global-img>",
+        *(f"<row_{i + 1}_col_{j + 1}>" for i in range(6) for j in range(6)),
+    )
+    tokenizer.eos_token = "<end_of_utterance>"
+    tokenizer.chat_template = IDEFICS3_TEMPLATE
+    config = getattr(tf, f"{name}Config")(
+        vision_config=getattr(tf, f"{name}VisionConfig")(**VISION),
+        text_config=tf.LlamaConfig(
+            vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **TEXT
+        ),
+        image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=PAD_ID,
+    )
+    torch.manual_seed(0)
+    getattr(tf, f"{name}ForConditionalGeneration")(config).save_pretrained(folder)
+    sizes = {"size": {"longest_edge": 64}, "max_image_size": {"longest_edge": 32}}
+    pixels = getattr(tf, f"{name}ImageProcessorPil")(**sizes)
+    if name == "Idefics3":
+        processor = tf.Idefics3Processor(
+            pixels, tokenizer, image_seq_len=4, chat_template=IDEFICS3_TEMPLATE
+        )
+        processor.save_pretrained(folder)
+    else:  # that of the class isn't made without torchvision
+        pixels.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_smolvlm(folder: Path) -> Path:
+    """The same as a SmolVLM."""
+    return save_idefics3(folder, "SmolVLM")
 
 
 def save_gemma3(folder: Path) -> Path:

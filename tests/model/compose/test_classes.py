@@ -39,11 +39,13 @@ from heliograph.model.training.alignment.settings import Settings
 
 from .sensing import (
     save_gemma3,
+    save_idefics3,
     save_internvl,
     save_llava,
     save_llava_next,
     save_mistral3,
     save_qwen2_audio,
+    save_smolvlm,
 )
 
 OWN = {
@@ -52,6 +54,8 @@ OWN = {
     "LlavaNextForConditionalGeneration": save_llava_next,
     "InternVLForConditionalGeneration": save_internvl,
     "Mistral3ForConditionalGeneration": save_mistral3,
+    "Idefics3ForConditionalGeneration": save_idefics3,
+    "SmolVLMForConditionalGeneration": save_smolvlm,
     "Gemma3ForConditionalGeneration": save_gemma3,
 }
 """Language models that see or hear by themselves, and what saves a small one."""

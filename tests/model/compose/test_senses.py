@@ -34,6 +34,7 @@ from heliograph.model.needs import needs
 from heliograph.model.parts import Media, Message, Text
 from heliograph.model.plan import Memory, plan
 from heliograph.model.prompts import build_row
+from heliograph.model.senses import SENSES
 from heliograph.model.signals import End, SignalReady
 from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
@@ -41,11 +42,13 @@ from heliograph.model.training.alignment.settings import Settings
 
 from .sensing import (
     save_gemma3,
+    save_idefics3,
     save_internvl,
     save_llava,
     save_llava_next,
     save_mistral3,
     save_qwen2_audio,
+    save_smolvlm,
 )
 
 Composing = Callable[..., Path]
@@ -56,6 +59,18 @@ CLASSES = {
     "internvl": tf.InternVLForConditionalGeneration,
     "mistral3": tf.Mistral3ForConditionalGeneration,
     "gemma3": tf.Gemma3ForConditionalGeneration,
+    "idefics3": tf.Idefics3ForConditionalGeneration,
+    "smolvlm": tf.SmolVLMForConditionalGeneration,
+}
+SAVED = {
+    "llava": save_llava,
+    "qwen2_audio": save_qwen2_audio,
+    "llava_next": save_llava_next,
+    "internvl": save_internvl,
+    "mistral3": save_mistral3,
+    "idefics3": save_idefics3,
+    "smolvlm": save_smolvlm,
+    "gemma3": save_gemma3,
 }
 NAMES = tuple(CLASSES)
 MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
@@ -65,12 +80,8 @@ MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
 def sensing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All of ``NAMES``."""
     root = tmp_path_factory.mktemp("sensing")
-    save_llava(root / "llava")
-    save_qwen2_audio(root / "qwen2_audio")
-    save_llava_next(root / "llava_next")
-    save_internvl(root / "internvl")
-    save_mistral3(root / "mistral3")
-    save_gemma3(root / "gemma3")
+    for name, save in SAVED.items():
+        save(root / name)
     return root
 
 
@@ -141,7 +152,7 @@ def by_itself(
     fills["token_type_ids"] = torch.zeros_like(said_ids)
     inputs |= {k: torch.cat([inputs[k], x], dim=1) for k, x in fills.items() if k in inputs}
     seen: list[Tensor] = []
-    model.model.language_model.register_forward_pre_hook(
+    getattr(model.model, SENSES[name].language).register_forward_pre_hook(
         lambda module, args, kwargs: seen.append(kwargs["inputs_embeds"]), with_kwargs=True
     )
     with torch.no_grad():
@@ -181,7 +192,22 @@ def mistral3_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dic
     return texts, dict(made)
 
 
+def smolvlm_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
+    made = processor([pictures], return_row_col_info=True, return_tensors="pt")
+    (rows,), (columns,) = made.pop("rows"), made.pop("cols")
+    assert (rows, columns) == ([2, 1], [2, 2])
+    fake, seen, texts = "<fake_token_around_image>", "<image>" * 4, []
+    for grid in zip(rows, columns, strict=True):
+        lines = [
+            "".join(f"{fake}<row_{i + 1}_col_{j + 1}>{seen}" for j in range(grid[1])) + "\n"
+            for i in range(grid[0])
+        ]
+        texts.append("".join(lines) + f"\n{fake}<global-img>{seen}{fake}")
+    return texts, dict(made)
+
+
 LAID_OUT = {
+    "smolvlm": ("<image>", smolvlm_inputs),
     "internvl": ("<IMG_CONTEXT>", internvl_inputs),
     "mistral3": ("[IMG]", mistral3_inputs),
 }
@@ -191,9 +217,27 @@ LAID_OUT = {
 def test_it_reads_what_the_model_itself_reads(
     name: str, own: Callable[..., AnyToAny], sensing: Path
 ) -> None:
-    messages = conversation(name)
-    ids, expected, scores = by_itself(sensing / name, name, messages)
+    check_what_it_reads(own(name), sensing / name, name, conversation(name))
+
+
+@pytest.mark.parametrize("name", ["internvl", "mistral3", "idefics3"])
+def test_words_and_pictures_may_stand_in_any_order(
+    name: str, own: Callable[..., AnyToAny], sensing: Path
+) -> None:
+    """Some templates begin a message otherwise where it begins with a picture."""
+    shown = user("look: ", picture(1), "and ", picture(2, 30, 90), "what?")
+    messages = [user("hello"), assistant("yes?"), shown]
     core = own(name)
+    check_what_it_reads(core, sensing / name, name, messages)
+    rows = [
+        build_row(core.language, said, core.encode, core.media_length, reply=False)
+        for said in ([user("hello"), assistant("yes?")], [user("hello"), assistant(" yes?")])
+    ]
+    assert (rows[0].ids == rows[1].ids) == (name == "idefics3")  # which begins its answers so
+
+
+def check_what_it_reads(core: AnyToAny, folder: Path, name: str, messages: list[Message]) -> None:
+    ids, expected, scores = by_itself(folder, name, messages)
     row = build_row(core.language, messages, core.encode, core.media_length, reply=True)
     words = torch.tensor(row.ids)
     places = torch.zeros(len(words), dtype=torch.bool)
@@ -259,7 +303,7 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
     assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
 
 
-@pytest.mark.parametrize("name", ["llava_next", "internvl", "mistral3"])
+@pytest.mark.parametrize("name", ["llava_next", "internvl", "mistral3", "idefics3"])
 def test_pictures_of_different_sizes_are_prepared_and_trained_together(
     name: str, composing: Composing, sensing: Path, tmp_path: Path
 ) -> None:
@@ -366,6 +410,7 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
         ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
         ("mistral3", "MistralForCausalLM", "PixtralVisionModel", "image to 64x48", True),
         ("gemma3", "Gemma3ForCausalLM", "SiglipVisionModel", "image to 16x48", True),
+        ("smolvlm", "LlamaForCausalLM", "SmolVLMVisionTransformer", "image to 20x48", True),
     ],
 )
 def test_it_is_told_and_planned(
@@ -449,7 +494,7 @@ def test_models_that_are_read_in_another_way_are_refused(
     (pixtral / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}"):
         composing(language=str(pixtral))
-    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "idefics3"):
+    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "idefics2"):
         (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
         with pytest.raises(WeightsError, match=f"The {model_type} in .* can't be .*{known}"):
             composing(language=str(pixtral))
