@@ -126,8 +126,8 @@ def condition_loss(
     """How far projected signals are from what the decoders' text encoders say of the captions.
 
     The mean squared error over the condition's tokens, averaged over its tensors, for each
-    modality that occurs. Wu et al. 2023 (arXiv 2309.05519), section 4.2, take the Euclidean distance
-    of each token instead, whose gradient is as long near the aim as far from it.
+    modality that occurs. Wu et al. 2023 (arXiv 2309.05519), section 4.2, take the Euclidean
+    distance of each token instead, whose gradient is as long near the aim as far from it.
     """
     known: dict[tuple[Modality, str], Condition] = {}
 
