@@ -110,7 +110,7 @@ def build_row(
                 case Media():
                     _add_medium(row, language, part, look(part), length)
                     behind = parts[index + 1 :]
-                    if not isinstance(next(iter(behind), None), Text):
+                    if not _goes_on(language, part, behind):
                         between = _tail(language, parts[: index + 1]) + _head(language, behind)
                         row.add(language.encode_text(between), False)
         # The answer's end is part of the answer; the next speaker's marker isn't.
@@ -165,6 +165,17 @@ def _head(language: LanguageModel, behind: list[Part]) -> str:
         case [Media() as media] if media.modality in language.frames:
             return language.frames[media.modality].head
     return ""
+
+
+def _goes_on(language: LanguageModel, media: Media, after: list[Part]) -> bool:
+    """Whether what goes on after a medium is left to the words, or the medium, that follow."""
+    frame = language.frames.get(media.modality)
+    match after[:1]:
+        case [Text()]:
+            return True
+        case [Media() as following] if frame is not None and frame.joined:
+            return following.modality == media.modality
+    return False
 
 
 def _tool_turns(results: list[str]) -> list[tuple[str, list[Part]]]:

@@ -46,7 +46,11 @@ def scaffold(
     pieces = _rendered(tokenizer, roles, reply, after, placeholder)
     return [
         _encode(
-            tokenizer, (piece if right else piece.removesuffix(lead)) + head, left, right, swallows
+            tokenizer,
+            (piece.removesuffix(lead) if right is False else piece) + head,
+            left,
+            right,
+            swallows,
         )
         for piece, head, left, right in zip(pieces, [*heads, ""], before, after, strict=True)
     ]
@@ -62,12 +66,13 @@ def _rendered(
     """The pieces as text, each up to the placeholder in it; ``begins``: which message begins so."""
     from jinja2 import TemplateError
 
+    shown = [
+        bool(placeholder and medium and role != "assistant")
+        for role, medium in zip(roles, begins, strict=False)
+    ]
     messages: list[dict[str, Any]] = [
-        {
-            "role": role,
-            "content": f"{_MEDIUM if placeholder and medium else ''}\ue000{index}\ue001",
-        }
-        for index, (role, medium) in enumerate(zip(roles, begins, strict=False))
+        {"role": role, "content": f"{_MEDIUM * shown[index]}\ue000{index}\ue001"}
+        for index, role in enumerate(roles)
     ]
     trouble = "leaves messages out or reorders them"
     voices = (messages, _in_two_voices(messages))
@@ -85,7 +90,13 @@ def _rendered(
         pieces = _SLOT.split(str(text))  # scaffold, index, scaffold, index, …, scaffold
         if pieces[1::2] == [str(index) for index in range(len(roles))]:
             found = pieces[0::2]
-            return [piece.partition(placeholder)[0] for piece in found] if placeholder else found
+            if not placeholder:
+                return found
+            for index in range(1, len(roles)):  # a medium that it makes begins a reply
+                if begins[index] and roles[index] == "assistant":
+                    reply_to = _rendered(tokenizer, roles[:index], True, begins, placeholder)
+                    found[index] = reply_to[-1]
+            return [piece.partition(placeholder)[0] for piece in found]
     raise WeightsError(f"The chat template {trouble}.")
 
 

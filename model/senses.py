@@ -9,8 +9,8 @@ follows (``masks.py``).
 
 Not covered, because more than embeddings enters their language models: positions in three
 dimensions (Qwen2-VL, Qwen2.5-VL), and prompts that are read both ways as a whole (PaliGemma). Of
-pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of LLaVA-OneVision
-and Idefics 2 aren't, nor Pixtral's before another language model than Mistral 3.
+pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of Idefics 2
+aren't, nor Pixtral's before another language model than Mistral 3.
 """
 
 from __future__ import annotations
@@ -57,6 +57,8 @@ class Frame(NamedTuple):
     the first thing in it."""
     lead: str = ""
     """What that template writes otherwise, encoded together with the words that follow."""
+    joined: bool = False
+    """Whether the tail stands behind the last of several alone."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,12 @@ SENSES: Mapping[str, Sense] = {
     ),
     "llava_next": Sense(
         "LlavaNextForConditionalGeneration", "image", "vision_tower", Frame(tail="\n")
+    ),
+    "llava_onevision": Sense(
+        "LlavaOnevisionForConditionalGeneration",
+        "image",
+        "vision_tower",
+        Frame(tail="\n", placeholder="<image>", joined=True),
     ),
     "internvl": Sense(
         "InternVLForConditionalGeneration",

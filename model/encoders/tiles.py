@@ -158,6 +158,22 @@ class LlavaNext(Tiled):
         return rows
 
 
+class LlavaOnevision(LlavaNext):
+    """The same with more grids, and fewer embeddings of so many tiles (Li et al. 2024,
+    "LLaVA-OneVision: Easy Visual Task Transfer", arXiv 2408.03326, section 3.2)."""
+
+    @cached_property
+    def _tokens(self) -> int:
+        """No picture takes more: how many they are isn't reduced by less than a tenth of a side."""
+        config = self.model.config
+        pixels = int(config.vision_config.image_size)
+        side = pixels // int(config.vision_config.patch_size)
+        most = 1.1**2 * int(config.vision_aspect_ratio.removeprefix("anyres_max_")) * side**2
+        grids = [[n // pixels * side for n in grid] for grid in config.image_grid_pinpoints]
+        tiles = max(min(height * width, most) + height for height, width in grids)
+        return side**2 + int(tiles)
+
+
 class Mistral3(Tiled):
     """One tile as large as the picture, its sides whole numbers of patches, and a mark behind each
     row of embeddings (Agrawal et al. 2024, "Pixtral 12B", arXiv 2410.07073, section 2).
@@ -265,6 +281,7 @@ TILED: Mapping[str, type[Tiled]] = {
     "smolvlm": Idefics3,
     "internvl": InternVL,
     "llava_next": LlavaNext,
+    "llava_onevision": LlavaOnevision,
     "mistral3": Mistral3,
 }
 """By the ``model_type`` of their configurations."""

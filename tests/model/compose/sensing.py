@@ -64,6 +64,17 @@ GEMMA3_TEMPLATE = (  # what Gemma 3's own makes of a user and an assistant who t
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
 )
+ONEVISION_TEMPLATE = (  # of its class
+    "{% for message in messages %}"
+    "{{ '<|im_start|>' + message['role'] + ' ' }}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
+    "{{ '<image>' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{{ '\n' + content['text'] }}{% endfor %}"
+    "{{ '<|im_end|>' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 VISION = {
     "hidden_size": 16,
     "intermediate_size": 32,
@@ -135,6 +146,31 @@ def save_llava_next(folder: Path) -> Path:
         num_additional_image_tokens=1,
         chat_template=LLAVA_TEMPLATE,
     ).save_pretrained(folder)
+    return folder
+
+
+def save_onevision(folder: Path) -> Path:
+    """A LLaVA-OneVision of tiles of 32x32 pixels, 16 embeddings each, of which it takes about 4."""
+    tokenizer = _tokenizer("<image>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+    tokenizer.eos_token = "<|im_end|>"
+    tokenizer.chat_template = ONEVISION_TEMPLATE
+    grids = [[32 * rows, 32 * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
+    config = tf.LlavaOnevisionConfig(
+        vision_config=tf.SiglipVisionConfig(**VISION | {"vision_use_head": False}),
+        text_config=tf.Qwen2Config(
+            vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, **TEXT
+        ),
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=len(tokenizer) + 1,
+        image_grid_pinpoints=grids,
+        vision_aspect_ratio="anyres_max_4",
+    )
+    torch.manual_seed(0)
+    tf.LlavaOnevisionForConditionalGeneration(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    size = {"height": 32, "width": 32}
+    pixels: Any = tf.LlavaOnevisionImageProcessorPil(size=size, image_grid_pinpoints=grids)
+    pixels.save_pretrained(folder)
     return folder
 
 

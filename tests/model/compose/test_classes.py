@@ -44,6 +44,7 @@ from .sensing import (
     save_llava,
     save_llava_next,
     save_mistral3,
+    save_onevision,
     save_qwen2_audio,
     save_smolvlm,
 )
@@ -52,6 +53,7 @@ OWN = {
     "LlavaForConditionalGeneration": save_llava,
     "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
     "LlavaNextForConditionalGeneration": save_llava_next,
+    "LlavaOnevisionForConditionalGeneration": save_onevision,
     "InternVLForConditionalGeneration": save_internvl,
     "Mistral3ForConditionalGeneration": save_mistral3,
     "Idefics3ForConditionalGeneration": save_idefics3,

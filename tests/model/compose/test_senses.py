@@ -47,6 +47,7 @@ from .sensing import (
     save_llava,
     save_llava_next,
     save_mistral3,
+    save_onevision,
     save_qwen2_audio,
     save_smolvlm,
 )
@@ -56,6 +57,7 @@ CLASSES = {
     "llava": tf.LlavaForConditionalGeneration,
     "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
     "llava_next": tf.LlavaNextForConditionalGeneration,
+    "llava_onevision": tf.LlavaOnevisionForConditionalGeneration,
     "internvl": tf.InternVLForConditionalGeneration,
     "mistral3": tf.Mistral3ForConditionalGeneration,
     "gemma3": tf.Gemma3ForConditionalGeneration,
@@ -66,6 +68,7 @@ SAVED = {
     "llava": save_llava,
     "qwen2_audio": save_qwen2_audio,
     "llava_next": save_llava_next,
+    "llava_onevision": save_onevision,
     "internvl": save_internvl,
     "mistral3": save_mistral3,
     "idefics3": save_idefics3,
@@ -174,11 +177,19 @@ def laid_out(
     return {"input_ids": ids, **inputs}
 
 
-def internvl_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
-    made = processor(pictures, crop_to_patches=True, return_tensors="pt")
-    counts = made.pop("num_patches").tolist()
-    assert counts == [1, 4]
-    return [f"<img>{'<IMG_CONTEXT>' * 4 * count}</img>" for count in counts], dict(made)
+def of_class(kind: Any, how: dict[str, Any], **said: Any) -> Any:
+    """What a class's processor writes for pictures and makes of them, the rest of it left out."""
+
+    def lay_out(pixels: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
+        processor = object.__new__(kind)
+        vars(processor).update(image_processor=pixels, **said)
+        made = pixels(pictures, return_tensors="pt", **how)
+        texts = [processor.replace_image_token(made, i) for i in range(len(pictures))]
+        assert len({*texts}) == len(texts)
+        unread = ("num_patches", "rows", "cols")
+        return texts, {name: x for name, x in made.items() if name not in unread}
+
+    return said["image_token"], lay_out
 
 
 def mistral3_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
@@ -192,24 +203,32 @@ def mistral3_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dic
     return texts, dict(made)
 
 
-def smolvlm_inputs(processor: Any, pictures: list[Any]) -> tuple[list[str], dict[str, Any]]:
-    made = processor([pictures], return_row_col_info=True, return_tensors="pt")
-    (rows,), (columns,) = made.pop("rows"), made.pop("cols")
-    assert (rows, columns) == ([2, 1], [2, 2])
-    fake, seen, texts = "<fake_token_around_image>", "<image>" * 4, []
-    for grid in zip(rows, columns, strict=True):
-        lines = [
-            "".join(f"{fake}<row_{i + 1}_col_{j + 1}>{seen}" for j in range(grid[1])) + "\n"
-            for i in range(grid[0])
-        ]
-        texts.append("".join(lines) + f"\n{fake}<global-img>{seen}{fake}")
-    return texts, dict(made)
-
-
 LAID_OUT = {
-    "smolvlm": ("<image>", smolvlm_inputs),
-    "internvl": ("<IMG_CONTEXT>", internvl_inputs),
     "mistral3": ("[IMG]", mistral3_inputs),
+    "internvl": of_class(
+        tf.InternVLProcessor,
+        {"crop_to_patches": True},
+        image_token="<IMG_CONTEXT>",
+        image_seq_length=4,
+        start_image_token="<img>",
+        end_image_token="</img>",
+    ),
+    "smolvlm": of_class(
+        tf.SmolVLMProcessor,
+        {"return_row_col_info": True},
+        image_token="<image>",
+        image_seq_len=4,
+        fake_image_token="<fake_token_around_image>",
+        global_image_token="<global-img>",
+    ),
+    "llava_onevision": of_class(
+        tf.LlavaOnevisionProcessor,
+        {},
+        image_token="<image>",
+        num_image_tokens=16,
+        vision_aspect_ratio="anyres_max_4",
+        vision_feature_select_strategy="full",
+    ),
 }
 
 
@@ -218,6 +237,14 @@ def test_it_reads_what_the_model_itself_reads(
     name: str, own: Callable[..., AnyToAny], sensing: Path
 ) -> None:
     check_what_it_reads(own(name), sensing / name, name, conversation(name))
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "qwen2_audio"])
+def test_several_pictures_may_begin_a_message(
+    name: str, own: Callable[..., AnyToAny], sensing: Path
+) -> None:
+    messages = [user(picture(1), picture(2, 30, 90), "what are these?")]
+    check_what_it_reads(own(name), sensing / name, name, messages)
 
 
 @pytest.mark.parametrize("name", ["internvl", "mistral3", "idefics3"])
@@ -303,7 +330,9 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
     assert len(core.decoder("image").decode(condition, seeds=[1])) == 1
 
 
-@pytest.mark.parametrize("name", ["llava_next", "internvl", "mistral3", "idefics3"])
+@pytest.mark.parametrize(
+    "name", ["llava_next", "internvl", "mistral3", "idefics3", "llava_onevision"]
+)
 def test_pictures_of_different_sizes_are_prepared_and_trained_together(
     name: str, composing: Composing, sensing: Path, tmp_path: Path
 ) -> None:
@@ -410,6 +439,7 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
         ("internvl", "Qwen2ForCausalLM", "InternVLVisionModel", "image to 20x48", True),
         ("mistral3", "MistralForCausalLM", "PixtralVisionModel", "image to 64x48", True),
         ("gemma3", "Gemma3ForCausalLM", "SiglipVisionModel", "image to 16x48", True),
+        ("llava_onevision", "Qwen2ForCausalLM", "SiglipVisionModel", "image to 105x48", True),
         ("smolvlm", "LlamaForCausalLM", "SmolVLMVisionTransformer", "image to 20x48", True),
     ],
 )
