@@ -173,10 +173,8 @@ class AnyToAny(nn.Module):
         from heliograph.model.media import read
 
         encoder = self.encoder(media.modality)
-        assert isinstance(encoder, nn.Module)
-        prepared = encoder.prepare(read(media)).unsqueeze(0)  # (1, …)
-        prepared = prepared.to(next(encoder.parameters()))
-        return perceived(encoder, media.modality, prepared)[0].float().cpu()
+        prepared = encoder.prepare(read(media))
+        return perceived(encoder, media.modality, [prepared])[0].float().cpu()
 
     @torch.no_grad()
     def condition(self, signal: Signal) -> Condition:

@@ -35,7 +35,6 @@ from heliograph.model.data.prepared import (
 from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.data.store import ShardWriter, writing
 from heliograph.model.encoders import perceived
-from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import DataError, MediaError
 from heliograph.model.headers import headers
 from heliograph.model.machine import check_room, device_here
@@ -221,8 +220,7 @@ class _Preparing:
         if not waiting:
             return
         encoder = self._encoder(modality)
-        clips = stack([clip for clip, _ in waiting.values()]).to(self._device)
-        rows = perceived(encoder, modality, clips)  # (n, We) each
+        rows = perceived(encoder, modality, [clip for clip, _ in waiting.values()])  # (n, We) each
         for (key, (_, origin)), row in zip(waiting.items(), rows, strict=True):
             try:
                 self._features[modality].add(key, {TOKENS: self._stored(row.float().cpu())})

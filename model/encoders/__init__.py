@@ -9,7 +9,7 @@ memory. Importing this package loads no torch.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -63,7 +63,7 @@ class Encoder(Protocol):
         ...
 
 
-def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
+def perceived(encoder: Encoder, modality: Modality, prepared: Sequence[Tensor]) -> list[Tensor]:
     """What the language model is to read of each prepared clip, (n, W).
 
     n is ``tokens``, but for what is read by the language model's own eyes or ears: there it goes
@@ -73,13 +73,23 @@ def perceived(encoder: Encoder, modality: Modality, x: Tensor) -> list[Tensor]:
     Args:
         encoder: that reads the modality.
         modality: of the clips.
-        x: a batch of them, as ``patches`` takes it.
+        prepared: what ``prepare`` gave of each; own eyes may be given several shapes.
     """
-    from heliograph.model.encoders.own import OwnSense
+    import torch
 
-    if isinstance(encoder, OwnSense):
-        return encoder.read(x)
-    return list(encoder.patches(modality, x))
+    from heliograph.model.encoders.own import OwnSense
+    from heliograph.model.encoders.preprocess import stack
+
+    assert isinstance(encoder, torch.nn.Module)
+    place = next(encoder.parameters())
+    if not isinstance(encoder, OwnSense):
+        return list(encoder.patches(modality, stack(prepared).to(place)))
+    found: dict[int, Tensor] = {}
+    for shape in dict.fromkeys(x.shape for x in prepared):
+        ours = [index for index, x in enumerate(prepared) if x.shape == shape]
+        x = torch.stack([prepared[index] for index in ours]).to(place)
+        found |= zip(ours, encoder.read(x), strict=True)
+    return [found[index] for index in range(len(prepared))]
 
 
 def load_encoder(

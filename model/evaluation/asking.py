@@ -14,13 +14,12 @@ from fractions import Fraction
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heliograph.model import media
 from heliograph.model.conditions import Condition
 from heliograph.model.core import AnyToAny
 from heliograph.model.encoders import perceived
-from heliograph.model.encoders.preprocess import stack
 from heliograph.model.evaluation.foreign import NO_MEANS, Means, foreign
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.media import Clip
@@ -94,9 +93,7 @@ def encode(core: AnyToAny, questions: Sequence[Message]) -> dict[str, Tensor]:
     known: dict[str, Tensor] = {}
     for modality, files in found.items():
         encoder = core.encoder(modality)
-        assert isinstance(encoder, nn.Module)
-        prepared = stack([encoder.prepare(media.read(file)) for file in files.values()])
-        prepared = prepared.to(next(encoder.parameters()))
+        prepared = [encoder.prepare(media.read(file)) for file in files.values()]
         rows = perceived(encoder, modality, prepared)  # (n, We) each
         known |= {name: row.float().cpu() for name, row in zip(files, rows, strict=True)}
     return known
