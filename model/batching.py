@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from heliograph.model.axes import numbered, on_axes
 from heliograph.model.errors import InputError
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Media, Message, Modality
@@ -76,7 +77,8 @@ class Batch:
     runs: tuple[RunGroup, ...]
     positions: Tensor | None = None
     """(B, T) long where a row holds several samples: counted from the start of each; the padding
-    counts as a sample of its own."""
+    counts as a sample of its own. (4, B, T) where media are numbered on three axes: these, then
+    time, row and column."""
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
@@ -202,7 +204,7 @@ def batch_of(language: LanguageModel, bins: Sequence[Sequence[Row]]) -> Batch:
         targets=torch.tensor(targets, dtype=torch.long),
         media=media_groups(rows),
         runs=_run_groups(language, rows),
-        positions=_positions(bins, longest) if any(len(rows) > 1 for rows in bins) else None,
+        positions=_positions(bins, longest),
     )
 
 
@@ -218,14 +220,17 @@ def _joined(rows: Sequence[Row]) -> Row:
     return whole
 
 
-def _positions(bins: Sequence[Sequence[Row]], longest: int) -> Tensor:
-    """(B, T): each sample's positions, and those of the padding behind them."""
+def _positions(bins: Sequence[Sequence[Row]], longest: int) -> Tensor | None:
+    """Each sample's positions and those of the padding behind them, where ``Batch`` has them."""
+    axes = any(map(on_axes, bins))
+    if not axes and all(len(rows) == 1 for rows in bins):
+        return None
     counted = []
     for rows in bins:
-        lengths = [len(row.ids) for row in rows]
-        lengths.append(longest - sum(lengths))
-        counted.append(torch.cat([torch.arange(length) for length in lengths]))
-    return torch.stack(counted)
+        samples = [*rows, Row([0] * (longest - sum(len(row.ids) for row in rows)))]
+        each = [numbered(row) if axes else torch.arange(len(row.ids)) for row in samples]
+        counted.append(torch.cat(each, dim=-1))  # (4, T) or (T,)
+    return torch.stack(counted, dim=-2)
 
 
 def media_groups(

@@ -66,7 +66,7 @@ def compose(
     language, rows = language_of(found.folder, parts, specs)
     told("reading the encoders")
     readers = readers_of(parts)
-    readers |= own_reader(found, parts, readers)
+    readers |= own_reader(found, language.context, parts, readers)
     told("reading the decoders")
     pipelines = {m: Found(*find(name, "decoder")) for m, name in parts.decoders.items()}
     shapes = {m: condition_of(m, pipelines) for m in pipelines}
@@ -202,7 +202,8 @@ def _write_parts(
         if reader.found.folder.is_file():
             reader.encoder.save_pretrained(folder)
         elif copy and reader.sense is not None:  # its language model is copied already
-            OwnSense.from_pretrained(reader.found.folder, "auto").save_pretrained(folder)
+            own = OwnSense.from_pretrained(reader.found.folder, "auto", **reader.reading)
+            own.save_pretrained(folder)
         elif copy:
             _copy(reader.found.folder, folder)
     for modality, found in pipelines.items() if copy else ():

@@ -17,10 +17,12 @@ from heliograph.model.dialects import SignalSpec
 from heliograph.model.encoders import Encoder, outline_encoder
 from heliograph.model.encoders.imagebind import ImageBind
 from heliograph.model.encoders.pooled import PooledEncoder
+from heliograph.model.encoders.sized import SizedSense
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.headers import headers
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import MODALITIES, NAMES, Modality
+from heliograph.model.plan import CONTEXT
 from heliograph.model.pretrained import read_template, read_tokenizer
 from heliograph.model.referenced import outline_language
 from heliograph.model.senses import Sense, sense_in
@@ -138,11 +140,17 @@ def readers_of(parts: Parts) -> dict[str, Reader]:
     return readers
 
 
-def own_reader(language: Found, parts: Parts, readers: Mapping[str, Reader]) -> dict[str, Reader]:
+def own_reader(
+    language: Found, context: int, parts: Parts, readers: Mapping[str, Reader]
+) -> dict[str, Reader]:
     """What the language model sees or hears with itself, under a name that is free.
+
+    Pictures that keep their size are made smaller where one would take more than half the context,
+    that of the language model or the one that is planned for.
 
     Args:
         language: the language model.
+        context: how many positions it reads.
         parts: whose encoders take its place where they read the same.
         readers: those encoders.
 
@@ -153,7 +161,12 @@ def own_reader(language: Found, parts: Parts, readers: Mapping[str, Reader]) -> 
     if sense is None or sense.modality in parts.encoders:
         return {}
     encoder = outline_encoder(language.folder)
-    reader = Reader(language, encoder, (sense.modality,), {}, sense)
+    reading: dict[str, Any] = {}
+    most = min(context, CONTEXT) // 2
+    if isinstance(encoder, SizedSense) and encoder.tokens(sense.modality) > most:
+        reading = {"picture_tokens": most}
+        encoder = outline_encoder(language.folder, reading)
+    reader = Reader(language, encoder, (sense.modality,), reading, sense)
     return {_free(_label(language), readers): reader}
 
 

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from heliograph.model.axes import following, numbered, on_axes
 from heliograph.model.batching import media_groups
 from heliograph.model.errors import InputError
 from heliograph.model.parts import Media, Message
@@ -179,7 +181,7 @@ def _start(core: AnyToAny, index: int, row: Row, options: GenerationOptions) -> 
         ),
         random=torch.Generator().manual_seed(seed),
         room=min(options.max_new_tokens, language.context - len(row.ids)),
-        position=len(row.ids),
+        position=following(row),
     )
 
 
@@ -282,6 +284,9 @@ class _Batch:
         ids, media = ids.to(self._device), media_groups(rows, shifts)
         embeddings = self._core.embed(ids, media)
         positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        if on_axes(rows):
+            each = zip(rows, shifts, strict=True)
+            positions = torch.stack([F.pad(numbered(row), (n, 0)) for row, n in each], dim=1)
         self._mask = mask.to(self._device)
         blocks = self._core.blocks(ids, media)
         hidden = language.hidden(

@@ -42,7 +42,7 @@ from heliograph.model.pretrained import (
 from heliograph.model.quiet import quiet
 from heliograph.model.referenced import ROWS_FILE, restore_rows, write_rows
 from heliograph.model.scaffold import scaffold
-from heliograph.model.senses import Frame
+from heliograph.model.senses import Frame, on_three_axes
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -113,6 +113,11 @@ class LanguageModel(nn.Module):
         """How many positions are read at most: those of the model, or the ``bound`` on them."""
         own = int(self.model.config.max_position_embeddings)
         return own if self.bound is None else min(own, self.bound)
+
+    @property
+    def three_axes(self) -> bool:
+        """Whether positions have time, row and column (``axes.py``)."""
+        return on_three_axes(self.model.config.model_type)
 
     @property
     def quantised(self) -> bool:
@@ -257,11 +262,14 @@ class LanguageModel(nn.Module):
             embeddings: (B, T, W) inputs.
             mask: (B, past + T), 0 at padding. Without it, and without a cache, each place where
                 the positions don't go on begins a sequence that sees nothing before it.
-            positions: (B, T) position ids, counted from the left where left out.
+            positions: (B, T) position ids, counted from the left where left out; or (4, B, T), of
+                a model that numbers on three axes: in the sequence, then on each axis.
             cache: keys and values of the past; it grows by T.
             blocks: (B, T): inputs of a row that have the same number see each other both ways;
                 0, and all where it is left out, sees only what lies before it.
         """
+        if positions is not None and positions.dim() == 2 and self.three_axes:
+            positions = positions.expand(4, -1, -1)  # from less it doesn't tell packed samples
         seen = mask
         if blocks is not None:
             config = self.model.config

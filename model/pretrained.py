@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from heliograph.model.checkpoint import LOCAL
+from heliograph.model.checkpoint import LOCAL, read_json
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
-from heliograph.model.senses import CAUSAL, taken_apart, text_config
+from heliograph.model.senses import CAUSAL, on_three_axes, taken_apart, text_config
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +96,7 @@ def read_model(
         MissingExtra: it is to be quantised, and what does it isn't installed.
         WeightsError: a file is missing, damaged, or doesn't fit the configuration.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     more: dict[str, Any] = {}
     if quantised is not None:
@@ -109,7 +109,7 @@ def read_model(
         if apart:
             config = AutoConfig.from_pretrained(directory, **LOCAL)
             more |= {"config": text_config(config, directory), "key_mapping": dict(CAUSAL)}
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = _causal_lms(directory).from_pretrained(
             directory, dtype=dtype, output_loading_info=True, **LOCAL, **more
         )
     model, info = loaded
@@ -128,12 +128,23 @@ def meta_model(directory: Path) -> PreTrainedModel:
         WeightsError: it sees or hears, and it isn't known how to read it.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     config = text_config(AutoConfig.from_pretrained(directory, **LOCAL), directory)
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = _causal_lms(directory).from_config(config, trust_remote_code=False)
     return cast("PreTrainedModel", model)
+
+
+def _causal_lms(directory: Path) -> Any:
+    """``AutoModelForCausalLM``, and with it the class of the one in a folder."""
+    from transformers import AutoModelForCausalLM
+
+    if on_three_axes(str(read_json(directory / "config.json").get("model_type"))):
+        from heliograph.model import heads
+
+        heads.register()
+    return AutoModelForCausalLM
 
 
 def linear_layers(model: PreTrainedModel) -> dict[str, nn.Module]:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from heliograph.model.axes import apart
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Media, Message, Modality, Part, Text, ToolCall
 from heliograph.model.signals import render_call
@@ -40,6 +41,8 @@ class Place:
     offsets: Tensor | None = None
     """(length,) long: where each projected token goes, counted from the start; left out where
     nothing stands between them."""
+    axes: Tensor | None = None
+    """(n, 3) long: time, row and column of each token, where the language model numbers them."""
 
 
 @dataclass(frozen=True)
@@ -210,9 +213,11 @@ def _add_medium(
     length: Callable[[Modality, int], int],
 ) -> None:
     frame = language.frames.get(media.modality)
-    ids, offsets = None, None
+    ids, offsets, axes = None, None, None
     if frame is not None and frame.marks:
         features, ids, offsets = _between_marks(language, frame.marks, features)
+    if frame is not None and language.three_axes:
+        features, axes = apart(features)
     count = length(media.modality, features.shape[0])
     if frame is None:
         before, after = _present(language.table.media_open), _present(language.table.media_close)
@@ -222,7 +227,8 @@ def _add_medium(
         after = language.encode_marks(frame.closing)
     row.add(before, False)
     caption = media.caption or ""
-    row.places.append(Place(len(row.ids), count, media.modality, features, caption, offsets))
+    place = Place(len(row.ids), count, media.modality, features, caption, offsets, axes)
+    row.places.append(place)
     row.add([language.pad] * count if ids is None else ids, False)
     row.add(after, False)
 

@@ -5,12 +5,13 @@ language model beside it. A core takes them apart: the language model is read as
 it is, and tower and projector together are an encoder (``encoders/own.py``).
 
 Where the language model looks both ways within a picture (Gemma 3), its core says so, and attention
-follows (``masks.py``).
+follows (``masks.py``). Where it numbers positions in three dimensions (Qwen2-VL, Qwen2.5-VL), a
+picture's features say them (``axes.py``).
 
-Not covered, because more than embeddings enters their language models: positions in three
-dimensions (Qwen2-VL, Qwen2.5-VL), and prompts that are read both ways as a whole (PaliGemma). Of
-pictures that are cut into tiles or keep their size (``encoders/tiles.py``) those of Idefics 2
-aren't, nor Pixtral's before another language model than Mistral 3.
+Not covered, because more than that enters their language models: prompts that are read both ways as
+a whole (PaliGemma). Of pictures that are cut into tiles or keep their size (``encoders/tiles.py``,
+``encoders/sized.py``) those of Idefics 2 aren't, nor Pixtral's before another language model than
+Mistral 3. Films are seen by none of them.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ CAUSAL: Mapping[str, str] = {
     r"^model\.language_model\.": "model.",
     r"^model\.text_model\.": "model.",
 }
-"""How a causal LM calls the tensors of the language model in such a checkpoint: patterns of the
-layouts that there are, and what to put in their place."""
+"""How a causal LM calls the tensors of the language model in such a checkpoint: patterns of
+layouts, and what to put in their place. In another (Qwen2-VL) they have these names already."""
+BODY = r"^(?:lm_head|model\.(?:embed_tokens|layers|norm))\."
+"""The names that they have then."""
 GRID = 6
 """Tiles on a side for which Idefics 3 has marks."""
 TOWERS = ("clip_vision_model", "siglip_vision_model")
@@ -145,6 +148,20 @@ SENSES: Mapping[str, Sense] = {
         Frame("<start_of_image>", "<end_of_image>", "\n\n", "\n\n"),
         two_way=True,
     ),
+    "qwen2_vl": Sense(
+        "Qwen2VLForConditionalGeneration",
+        "image",
+        "visual",
+        Frame("<|vision_start|>", "<|vision_end|>"),
+        ("qwen2_vl_vision",),
+    ),
+    "qwen2_5_vl": Sense(
+        "Qwen2_5_VLForConditionalGeneration",
+        "image",
+        "visual",
+        Frame("<|vision_start|>", "<|vision_end|>"),
+        ("qwen2_5_vl_vision",),
+    ),
 }
 """By the ``model_type`` of their configurations."""
 
@@ -165,6 +182,14 @@ def taken_apart(folder: Path) -> bool:
         WeightsError: its ``config.json`` is missing or damaged.
     """
     return sense_in(folder) is not None
+
+
+def on_three_axes(model_type: str) -> bool:
+    """Whether a language model of this kind numbers positions in three dimensions (``axes.py``).
+
+    Transformers has no causal LM of them; ``heads.py`` has.
+    """
+    return model_type.removesuffix("_text") in ("qwen2_vl", "qwen2_5_vl")
 
 
 def text_config(config: Any, folder: Path) -> Any:
@@ -223,7 +248,7 @@ def sense_headers(folder: Path) -> dict[str, Header]:
 
 
 def _is_language(name: str) -> bool:
-    return _causal(name) != name or name.startswith("lm_head.")
+    return _causal(name) != name or re.match(BODY, name) is not None
 
 
 def _causal(name: str) -> str:

@@ -68,7 +68,7 @@ def perceived(encoder: Encoder, modality: Modality, prepared: Sequence[Tensor]) 
 
     n is ``tokens``, but for what is read by the language model's own eyes or ears: there it goes
     with the length of a sound, and with the size of a picture that keeps it or is cut into tiles.
-    Where marks stand between embeddings (``OwnSense.read``), they are rows too, of W + 1.
+    Where more is to be said of each than its embedding (``OwnSense.read``), rows are longer than W.
 
     Args:
         encoder: that reads the modality.
@@ -108,7 +108,7 @@ def load_encoder(
     Args:
         directory: of the encoder.
         reading: said here instead of in ``config.json``, of an encoder that isn't our own file:
-            ``pooled``, ``scaled``, ``film_frames``, ``sound_seconds``.
+            ``pooled``, ``scaled``, ``film_frames``, ``sound_seconds``, ``picture_tokens``.
         dtype: precision to compute in, float32 where left out.
 
     Raises:
@@ -161,10 +161,11 @@ def _encoder(
     elif _sees_itself(config):
         from heliograph.model.encoders.own import OwnSense
 
+        sizes = {n: reading[n] for n in ("picture_tokens",) if n in reading}
         if loading is None:
-            encoder = OwnSense.outline(directory)
+            encoder = OwnSense.outline(directory, **sizes)
         else:
-            encoder = OwnSense.from_pretrained(directory, **loading)
+            encoder = OwnSense.from_pretrained(directory, **loading, **sizes)
     elif "model_type" in config:
         from heliograph.model.encoders.transformers import TransformersEncoder
 

@@ -4,12 +4,14 @@ Tower and projector of the checkpoint give embeddings of the language model's ow
 no input projection. They are read from the checkpoint of the whole model, or from what
 ``save_pretrained`` writes: the same checkpoint without its language model.
 
-A picture has the checkpoint's own size; those that keep theirs, or are cut into tiles, are read in
-``tiles.py``. A sound is cut to the extractor's window, and takes as many embeddings as it is long.
+A picture has the checkpoint's own size; those that are cut into tiles are read in ``tiles.py``,
+those that keep about their size in ``sized.py``. A sound is cut to the extractor's window, and
+takes as many embeddings as it is long.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +27,7 @@ from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Image, Sound, resampled
 from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
-from heliograph.model.senses import SENSES
+from heliograph.model.senses import BODY, SENSES, on_three_axes
 
 SHORTEST = 4
 """Frames of a sound's spectrogram, of which ears make one embedding."""
@@ -123,7 +125,8 @@ class OwnSense(nn.Module):
         """What the language model is to read of prepared clips: their embeddings, (n, W) each.
 
         Where ``Frame.marks`` stand between these, (n, W + 1): a row for each of both, which ends in
-        the number of the mark, from 1, or in 0 where it is an embedding.
+        the number of the mark, from 1, or in 0 where it is an embedding. Where positions have three
+        axes, (n, W + 3): ``axes.py``.
         """
         return self.embeddings(x)
 
@@ -140,13 +143,17 @@ class OwnSense(nn.Module):
 
     @classmethod
     def from_pretrained(
-        cls, directory: Path, dtype: torch.dtype | Literal["auto"] = torch.float32
+        cls,
+        directory: Path,
+        dtype: torch.dtype | Literal["auto"] = torch.float32,
+        **sizes: int,
     ) -> OwnSense:
         """Load a checkpoint from a local directory, ready for inference.
 
         Args:
             directory: of the checkpoint, with or without its language model.
             dtype: precision to compute in; ``auto`` is that of its files.
+            sizes: ``picture_tokens``, the most of one whose size is its own (``sized.py``).
 
         Raises:
             WeightsError: a file is missing or corrupt.
@@ -156,11 +163,15 @@ class OwnSense(nn.Module):
         with loading(directory):
             config = _config(directory)
             language = SENSES[config.model_type].language
-            unread = {rf"^(?:model[.])?{language}[.].*": "unread"}
+            names = {
+                rf"^(?:model[.])?{language}[.].*": "unread",
+                f"{BODY}.*": "unread",
+                r"^model[.]visual[.]": "visual.",  # which transformers would call otherwise
+            }
             model, report = AutoModel.from_pretrained(
                 directory,
                 config=config,
-                key_mapping=unread,
+                key_mapping=names,
                 dtype=dtype,
                 use_safetensors=True,
                 output_loading_info=True,
@@ -171,10 +182,10 @@ class OwnSense(nn.Module):
         missing = [n for n in report["missing_keys"] if not n.startswith(f"{language}.")]
         if missing:
             raise WeightsError(f"{directory} lacks weights of its encoder: {min(missing)}.")
-        return _wrapped(model.eval(), processor)
+        return _wrapped(model.eval(), processor, sizes)
 
     @classmethod
-    def outline(cls, directory: Path) -> OwnSense:
+    def outline(cls, directory: Path, **sizes: int) -> OwnSense:
         """The checkpoint in a directory on the meta device: its weights aren't read.
 
         Raises:
@@ -186,7 +197,7 @@ class OwnSense(nn.Module):
             with torch.device("meta"):
                 model = AutoModel.from_config(_config(directory), trust_remote_code=False)
             processor = _processor(directory)
-        return _wrapped(model.eval(), processor)
+        return _wrapped(model.eval(), processor, sizes)
 
     @cached_property
     def _tokens(self) -> int:
@@ -195,9 +206,12 @@ class OwnSense(nn.Module):
             return self.patches(self.sense.modality, x).shape[1]
 
 
-def _wrapped(model: Any, processor: Any) -> OwnSense:
+def _wrapped(model: Any, processor: Any, sizes: Mapping[str, int]) -> OwnSense:
+    from heliograph.model.encoders.sized import SizedSense
     from heliograph.model.encoders.tiles import TILED
 
+    if on_three_axes(model.config.model_type):
+        return SizedSense(model, processor, sizes.get("picture_tokens"))
     return TILED.get(model.config.model_type, OwnSense)(model, processor)
 
 
@@ -211,7 +225,9 @@ def _config(directory: Path) -> Any:
     from transformers import AutoConfig, LlamaConfig
 
     config = AutoConfig.from_pretrained(directory, **LOCAL)
-    config.text_config = LlamaConfig(
+    # A class of its own may be all that the whole model takes.
+    kind = type(config.text_config) if on_three_axes(config.model_type) else LlamaConfig
+    config.text_config = kind(
         vocab_size=1,
         hidden_size=config.text_config.hidden_size,
         rms_norm_eps=getattr(config.text_config, "rms_norm_eps", 1e-6),  # some projectors' too

@@ -27,6 +27,7 @@ def cut_hidden(
     mask: Tensor,
     trained: Tensor,
     blocks: Tensor | None = None,
+    positions: Tensor | None = None,
 ) -> Tensor:
     """Last hidden states as ``language.hidden`` gives them; 0 at padding.
 
@@ -36,6 +37,7 @@ def cut_hidden(
         mask: (B, T), 0 at padding.
         trained: (B, T) bool: where an input depends on what is trained.
         blocks: (B, T), as ``language.hidden`` takes them; nothing in them is trained.
+        positions: (4, B, T), likewise, of media on three axes; counted where left out.
 
     Returns:
         (B, T, W).
@@ -49,10 +51,10 @@ def cut_hidden(
         starts = torch.where(number[:, 0] > 0, (blocks == number).int().argmax(1), starts)
     most = int(starts.max())
     if int(starts.min()) == 0 or most < SHORT:
-        return language.hidden(embeddings, mask, blocks=blocks)
+        return language.hidden(embeddings, mask, positions, blocks=blocks)
     cache = DynamicCache(config=language.model.config)
     alike = blocks is None and not any(cache.is_sliding)  # the same for all, wherever it ends
-    begun = _shared(embeddings[:, : int(starts.min())]) if alike else 0
+    begun = _shared(embeddings[:, : int(starts.min())], positions) if alike else 0
     rows = torch.arange(len(mask), device=mask.device).unsqueeze(1)  # (B, 1)
     # The first parts end side by side, so that distances between keys are those of the row.
     before = torch.arange(begun, most, device=mask.device) - (most - starts).unsqueeze(1)  # (B, P)
@@ -60,29 +62,33 @@ def cut_hidden(
     fore, real = before >= begun, behind < length.unsqueeze(1)  # (B, P), (B, S)
     before, behind = before.clamp(min=0), behind.clamp(max=mask.shape[1] - 1)
     these, those = (None if blocks is None else blocks[rows, at] for at in (before, behind))
+    here, there = (at if positions is None else positions[:, rows, at] for at in (before, behind))
     seen = mask[:, :begun]  # (B, past)
     done: list[tuple[Any, Tensor]] = []
     with torch.no_grad():
         if begun:
-            shared = language.hidden(embeddings[:1, :begun], seen[:1], cache=cache)
+            at = None if positions is None else positions[:, :1, :begun]
+            shared = language.hidden(embeddings[:1, :begun], seen[:1], at, cache)
             cache.batch_repeat_interleave(len(mask))
             done.append(((slice(None), slice(begun)), shared))
         if begun < most:
             seen = torch.cat([seen, fore.long()], dim=1)
-            at = embeddings[rows, before]
-            first = language.hidden(at, seen, before, cache, these)  # (B, P, W)
+            first = language.hidden(embeddings[rows, before], seen, here, cache, these)  # (B, P, W)
             done.append((_at(rows, before, fore), first[fore]))
     seen = torch.cat([seen, real.long()], dim=1)
-    second = language.hidden(embeddings[rows, behind], seen, behind, cache, those)  # (B, S, W)
+    second = language.hidden(embeddings[rows, behind], seen, there, cache, those)  # (B, S, W)
     hidden = second.new_zeros(embeddings.shape)
-    for at, states in done:
-        hidden[at] = states.to(hidden.dtype)
+    for place, states in done:
+        hidden[place] = states.to(hidden.dtype)
     return hidden.index_put(_at(rows, behind, real), second[real])
 
 
-def _shared(first: Tensor) -> int:
-    """How many of the embeddings (B, P, W) that rows begin with are the same in all of them."""
+def _shared(first: Tensor, positions: Tensor | None) -> int:
+    """How many of the embeddings (B, P, W) that rows begin with are the same in all of them, and
+    stand at the same positions."""
     same = (first == first[:1]).all(-1).all(0)  # (P,)
+    if positions is not None:
+        same &= (positions == positions[:, :1])[..., : len(same)].all(0).all(0)
     count = int(same.long().cumprod(0).sum())
     return count if len(first) > 1 and count >= SHORT else 0
 

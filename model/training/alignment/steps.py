@@ -57,8 +57,10 @@ class Forward(nn.Module):
             embeddings = core.embed(batch.ids, batch.media)  # (B, T, W)
             blocks = core.blocks(batch.ids, batch.media)
             if self._settings.cuts:
-                trained = self._inputs(batch)
-                hidden = cut_hidden(core.language, embeddings, batch.mask, trained, blocks)
+                trained, positions = self._inputs(batch), batch.positions
+                hidden = cut_hidden(
+                    core.language, embeddings, batch.mask, trained, blocks, positions
+                )
             else:
                 mask = batch.mask if batch.positions is None else None
                 hidden = core.language.hidden(embeddings, mask, batch.positions, blocks=blocks)

@@ -289,6 +289,87 @@ def save_smolvlm(folder: Path) -> Path:
     return save_idefics3(folder, "SmolVLM")
 
 
+QWEN_TEMPLATE = (  # of Qwen2-VL and Qwen2.5-VL, but for films and for numbers of pictures
+    "{% for message in messages %}"
+    "{% if loop.first and message['role'] != 'system' %}"
+    "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n"
+    "{% endif %}"
+    "<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}<|im_end|>\n"
+    "{% else %}"
+    "{% for content in message['content'] %}"
+    "{% if content['type'] == 'image' %}<|vision_start|><|image_pad|><|vision_end|>"
+    "{% elif 'text' in content %}{{ content['text'] }}{% endif %}"
+    "{% endfor %}<|im_end|>\n"
+    "{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def save_qwen2_vl(folder: Path, tied: bool = False) -> Path:
+    """A Qwen2-VL that sees pictures of 128 to 2048 pixels, 64 of them as one embedding."""
+    tower = {"embed_dim": 16, "hidden_size": 48, "mlp_ratio": 2}
+    return _save_qwen_vl("Qwen2VL", folder, tower, tied)
+
+
+def save_qwen2_5_vl(folder: Path, tied: bool = False) -> Path:
+    """A Qwen2.5-VL, likewise, whose tower looks within windows of 16x16 pixels."""
+    tower = {
+        "hidden_size": 16,
+        "out_hidden_size": 48,
+        "intermediate_size": 32,
+        "window_size": 16,
+        "fullatt_block_indexes": [1],
+    }
+    return _save_qwen_vl("Qwen2_5_VL", folder, tower, tied)
+
+
+def _save_qwen_vl(kind: str, folder: Path, tower: dict[str, Any], tied: bool) -> Path:
+    places = ("image", "video", "vision_start", "vision_end")
+    marks = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    tokenizer = _tokenizer(*marks, "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+    tokenizer.chat_template = QWEN_TEMPLATE
+    tokenizer.eos_token = "<|im_end|>"
+    ids = tokenizer.convert_tokens_to_ids(list(marks))
+    patches = {"patch_size": 4, "temporal_patch_size": 2}
+    config = getattr(tf, f"{kind}Config")(
+        vision_config={"depth": 2, "num_heads": 2, "spatial_merge_size": 2, **patches, **tower},
+        text_config={
+            "vocab_size": len(tokenizer),
+            "eos_token_id": tokenizer.eos_token_id,
+            "rope_parameters": {
+                "rope_type": "default",
+                "rope_theta": 10_000.0,
+                "mrope_section": [2, 2, 2],
+            },
+            **TEXT,
+        },
+        tie_word_embeddings=tied,
+        **{f"{name}_token_id": token for name, token in zip(places, ids, strict=True)},
+    )
+    torch.manual_seed(0)
+    getattr(tf, f"{kind}ForConditionalGeneration")(config).save_pretrained(folder)
+    size = {"shortest_edge": 128, "longest_edge": 2048}
+    tf.Qwen2VLImageProcessorPil(merge_size=2, size=size, **patches).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+class QwenVLProcessor(tf.Qwen2VLProcessor):  # type: ignore[misc]
+    """The class's own without that of films, which torchvision would be needed for."""
+
+    @classmethod
+    def get_attributes(cls) -> list[str]:
+        return ["image_processor", "tokenizer"]
+
+    @classmethod
+    def of(cls, folder: Path) -> QwenVLProcessor:
+        tokenizer = tf.AutoTokenizer.from_pretrained(folder)
+        pixels = tf.AutoImageProcessor.from_pretrained(folder, backend="pil")
+        return cls(pixels, tokenizer, None, tokenizer.chat_template)
+
+
 def save_gemma3(folder: Path) -> Path:
     """A Gemma 3 that sees 64x64 pixels as 16 embeddings, of which a window lets 8 look back.
 

@@ -45,7 +45,9 @@ from .sensing import (
     save_llava_next,
     save_mistral3,
     save_onevision,
+    save_qwen2_5_vl,
     save_qwen2_audio,
+    save_qwen2_vl,
     save_smolvlm,
 )
 
@@ -59,6 +61,8 @@ OWN = {
     "Idefics3ForConditionalGeneration": save_idefics3,
     "SmolVLMForConditionalGeneration": save_smolvlm,
     "Gemma3ForConditionalGeneration": save_gemma3,
+    "Qwen2VLForConditionalGeneration": save_qwen2_vl,
+    "Qwen2_5_VLForConditionalGeneration": save_qwen2_5_vl,
 }
 """Language models that see or hear by themselves, and what saves a small one."""
 TRAINS: dict[str, tuple[str, ...]] = {

@@ -16,7 +16,7 @@ import torch
 import transformers as tf
 from torch import Tensor
 
-from heliograph.model.batching import TrainingSample, media_groups
+from heliograph.model.batching import TrainingSample, batch_of, media_groups
 from heliograph.model.checkpoint import read_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import Example
@@ -41,6 +41,7 @@ from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
 from .sensing import (
+    QwenVLProcessor,
     save_gemma3,
     save_idefics3,
     save_internvl,
@@ -48,7 +49,9 @@ from .sensing import (
     save_llava_next,
     save_mistral3,
     save_onevision,
+    save_qwen2_5_vl,
     save_qwen2_audio,
+    save_qwen2_vl,
     save_smolvlm,
 )
 
@@ -63,6 +66,8 @@ CLASSES = {
     "gemma3": tf.Gemma3ForConditionalGeneration,
     "idefics3": tf.Idefics3ForConditionalGeneration,
     "smolvlm": tf.SmolVLMForConditionalGeneration,
+    "qwen2_vl": tf.Qwen2VLForConditionalGeneration,
+    "qwen2_5_vl": tf.Qwen2_5_VLForConditionalGeneration,
 }
 SAVED = {
     "llava": save_llava,
@@ -74,8 +79,12 @@ SAVED = {
     "idefics3": save_idefics3,
     "smolvlm": save_smolvlm,
     "gemma3": save_gemma3,
+    "qwen2_vl": save_qwen2_vl,
+    "qwen2_5_vl": save_qwen2_5_vl,
 }
 NAMES = tuple(CLASSES)
+THREE_AXES = ("qwen2_vl", "qwen2_5_vl")
+TRANSFORMER = "VisionTransformerPretrainedModel"
 MODALITY = dict.fromkeys(NAMES, "image") | {"qwen2_audio": "audio"}
 
 
@@ -145,14 +154,17 @@ def by_itself(
     if name in LAID_OUT:
         inputs = laid_out(folder, name, said, clips)
     else:
-        processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
+        if name in THREE_AXES:
+            processor: Any = QwenVLProcessor.of(folder)
+        else:
+            processor = tf.AutoProcessor.from_pretrained(folder, backend="pil")
         text = processor.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
         pictures = MODALITY[name] == "image"
         given = {"images": clips or None} if pictures else {"audio": clips, "sampling_rate": 16_000}
         inputs = processor(text=text, return_tensors="pt", **given)
     said_ids = torch.tensor([answer or []], dtype=torch.long)
     fills = {"input_ids": said_ids, "attention_mask": torch.ones_like(said_ids)}
-    fills["token_type_ids"] = torch.zeros_like(said_ids)
+    fills |= dict.fromkeys(("token_type_ids", "mm_token_type_ids"), torch.zeros_like(said_ids))
     inputs |= {k: torch.cat([inputs[k], x], dim=1) for k, x in fills.items() if k in inputs}
     seen: list[Tensor] = []
     getattr(model.model, SENSES[name].language).register_forward_pre_hook(
@@ -271,10 +283,11 @@ def check_what_it_reads(core: AnyToAny, folder: Path, name: str, messages: list[
     for group in media_groups([row]):
         places[group.columns] = True
     torch.testing.assert_close(words[~places], ids[0][~places])
+    batch = batch_of(core.language, [[row]])
     with torch.no_grad():
-        embedded = core.embed(words[None], media_groups([row]))
-        blocks = core.blocks(words[None], media_groups([row]))
-        hidden = core.language.hidden(embedded, torch.ones_like(words[None]), blocks=blocks)
+        embedded = core.embed(batch.ids, batch.media)
+        blocks = core.blocks(batch.ids, batch.media)
+        hidden = core.language.hidden(embedded, batch.mask, batch.positions, blocks=blocks)
         logits = core.language.logits(hidden)
     assert (blocks is not None) == (name == "gemma3")
     torch.testing.assert_close(embedded, expected)
@@ -331,7 +344,8 @@ def test_it_signals_what_its_decoders_make(name: str, own: Callable[..., AnyToAn
 
 
 @pytest.mark.parametrize(
-    "name", ["llava_next", "internvl", "mistral3", "idefics3", "llava_onevision"]
+    "name",
+    ["llava_next", "internvl", "mistral3", "idefics3", "llava_onevision", "qwen2_5_vl"],
 )
 def test_pictures_of_different_sizes_are_prepared_and_trained_together(
     name: str, composing: Composing, sensing: Path, tmp_path: Path
@@ -441,6 +455,8 @@ def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: P
         ("gemma3", "Gemma3ForCausalLM", "SiglipVisionModel", "image to 16x48", True),
         ("llava_onevision", "Qwen2ForCausalLM", "SiglipVisionModel", "image to 105x48", True),
         ("smolvlm", "LlamaForCausalLM", "SmolVLMVisionTransformer", "image to 20x48", True),
+        ("qwen2_vl", "Qwen2VLForCausalLM", f"Qwen2{TRANSFORMER}", "image to 32x48", True),
+        ("qwen2_5_vl", "Qwen2_5_VLForCausalLM", f"Qwen2_5_{TRANSFORMER}", "image to 32x48", True),
     ],
 )
 def test_it_is_told_and_planned(
@@ -524,7 +540,7 @@ def test_models_that_are_read_in_another_way_are_refused(
     (pixtral / "config.json").write_text(json.dumps(config))
     with pytest.raises(WeightsError, match=f"The LlavaForCond.* can't be .*{known}"):
         composing(language=str(pixtral))
-    for model_type in ("paligemma", "qwen2_vl", "qwen2_5_vl", "voxtral", "idefics2"):
+    for model_type in ("paligemma", "qwen3_vl", "voxtral", "idefics2"):
         (pixtral / "config.json").write_text(json.dumps({"model_type": model_type}))
         with pytest.raises(WeightsError, match=f"The {model_type} in .* can't be .*{known}"):
             composing(language=str(pixtral))
