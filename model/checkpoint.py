@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,32 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WeightsError(f"The weights are damaged: {path} holds no object.")
     return value
+
+
+@contextmanager
+def readable(directory: Path, *names: str) -> Iterator[None]:
+    """Read a library's folder: what is wrong with its JSON is said here, by file and entry.
+
+    Args:
+        directory: of the library, with ``config.json``.
+        names: files of JSON that are looked into, where they are there.
+
+    Raises:
+        WeightsError: one is no object of JSON, or an entry of ``config.json`` is refused.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    for name in names:
+        if (directory / name).is_file():
+            read_json(directory / name)
+    try:
+        yield
+    except StrictDataclassError as error:
+        what = " ".join(str(error.__cause__ or error).split())
+        raise WeightsError(
+            f"The weights are damaged: {directory / 'config.json'} has a value that it can't have "
+            f"({what})."
+        ) from error
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

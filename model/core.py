@@ -391,6 +391,7 @@ class AnyToAny(nn.Module):
                 )
             specs = tuple(SignalSpec(m, n) for m, n in config["signals"].items())
             dialect = DIALECTS[config.get("dialect", HELIOGRAPH.name)]
+            check_sizes(config, directory / "config.json")
             inputs = {
                 m: InputProjectionConfig(**sizes).build() for m, sizes in config["inputs"].items()
             }
@@ -399,6 +400,11 @@ class AnyToAny(nn.Module):
             raise WeightsError(
                 f"The weights are damaged: {directory / 'config.json'} lacks or misnames "
                 f"an entry ({error})."
+            ) from error
+        except (RuntimeError, AssertionError) as error:
+            raise WeightsError(
+                f"The weights are damaged: the sizes of a projection in "
+                f"{directory / 'config.json'} don't fit each other."
             ) from error
         shelf = Shelf.from_pretrained(directory)
         lengths = {spec.modality: dialect.length(spec) for spec in specs}
@@ -488,6 +494,34 @@ class AnyToAny(nn.Module):
                     f"{path} doesn't fit config.json: {name} is {shape} and should be {wanted}."
                 )
         self.load_state_dict(state, strict=False)
+
+
+def check_sizes(config: Mapping[str, Any], path: Path) -> None:
+    """See that the sizes of projections are numbers.
+
+    Args:
+        config: what a core's ``config.json`` says.
+        path: of that file.
+
+    Raises:
+        WeightsError: one isn't.
+        KeyError, AttributeError: an entry is missing, or something else.
+    """
+    for side in ("inputs", "outputs"):
+        for modality, sizes in config[side].items():
+            for name, size in sizes.items():
+                free = size is None and name == "signal_tokens"
+                if name in _NUMBERS and not free and not (type(size) is int and size > 0):
+                    raise WeightsError(
+                        f"The weights are damaged: in {path} {name} of {side}.{modality} is "
+                        f"{size!r}, which is no size."
+                    )
+
+
+_NUMBERS = frozenset(
+    ("encoder_width", "encoder_tokens", "llm_width", "tokens", "layers", "heads", "hidden", "ff")
+    + ("condition_width", "condition_tokens", "signal_tokens")
+)
 
 
 def _sizes(projection: OutputProjection) -> dict[str, Any]:

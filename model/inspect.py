@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 from heliograph.model.checkpoint import read_json, read_tensors
 from heliograph.model.conditions import in_words
-from heliograph.model.core import FORMAT
+from heliograph.model.core import FORMAT, check_sizes
 from heliograph.model.decoders.outline import outline_decoder
 from heliograph.model.dialects import DIALECTS, SignalSpec
 from heliograph.model.encoders import outline_encoder
@@ -94,6 +94,7 @@ def inspect(directory: Path | str, verify: bool = False) -> Inspection:
     try:
         if config["format"] != FORMAT:
             raise WeightsError(f"{directory} has format {config['format']}, not {FORMAT}.")
+        check_sizes(config, directory / "config.json")
         look = _Look(directory, config, Origins.from_config(config), verify)
         parts = [
             look.language(),

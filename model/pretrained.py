@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
-from heliograph.model.checkpoint import LOCAL, read_json
+from heliograph.model.checkpoint import LOCAL, read_json, readable
 from heliograph.model.errors import MissingExtra, WeightsError
 from heliograph.model.quiet import quiet
 from heliograph.model.senses import CAUSAL, on_three_axes, taken_apart, text_config
@@ -24,6 +24,9 @@ _TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a folder with a tokenizer has one at least."""
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Likewise of one with a processor; without them transformers would take that of its class."""
+
+_JSON = ("config.json", "tokenizer_config.json", "generation_config.json")
+"""Files of a folder that its parts are read by; a tokenizer's reader looks into the model's too."""
 
 
 def read_tokenizer(directory: Path) -> Any:
@@ -217,7 +220,7 @@ def read_generation(model: PreTrainedModel, directory: Path) -> None:
 @contextmanager
 def _loading(directory: Path, what: str) -> Iterator[None]:
     try:
-        with quiet():
+        with quiet(), readable(directory, *_JSON):
             yield
     except WeightsError:
         raise

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from heliograph.model.checkpoint import read_tensors
+from heliograph.model.checkpoint import read_tensors, readable
 from heliograph.model.errors import WeightsError
 from heliograph.model.headers import Header, check_shapes, headers, read
 from heliograph.model.pretrained import meta_model, read_model
@@ -42,7 +42,7 @@ def outline_language(folder: Path) -> PreTrainedModel:
 
     headers(folder)
     try:
-        with quiet():
+        with quiet(), readable(folder, "config.json", "generation_config.json"):
             model: Any = meta_model(folder)
             if (folder / "generation_config.json").is_file():
                 model.generation_config = GenerationConfig.from_pretrained(folder)

@@ -162,8 +162,10 @@ class _one_sentence:
             raise WeightsError(
                 f"The decoder in {self._directory} needs more than is installed: {_line(error)}"
             ) from error
+        from huggingface_hub.errors import StrictDataclassError
+
         known = OSError | ValueError | RuntimeError | KeyError | TypeError | AttributeError
-        if isinstance(error, known):
+        if isinstance(error, known | StrictDataclassError):
             raise WeightsError(
                 f"The decoder in {self._directory} can't be loaded: its files are damaged or "
                 f"don't fit each other ({_line(error)})."

@@ -108,10 +108,13 @@ def _class(library: str, name: str, own: str) -> Any:
 
 @contextmanager
 def _one_sentence(directory: Path) -> Iterator[None]:
+    from huggingface_hub.errors import StrictDataclassError
+
+    known = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)
     try:
         with quiet("diffusers"):
             yield
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError) as error:
+    except (*known, StrictDataclassError) as error:
         what = " ".join(str(error).split())[:300]
         raise WeightsError(
             f"The decoder in {directory} can't be read: its files are damaged or don't fit each "

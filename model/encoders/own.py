@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from heliograph.model.checkpoint import LOCAL
-from heliograph.model.encoders.transformers import loading
+from heliograph.model.encoders.transformers import loading, read_processor
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Image, Sound, resampled
 from heliograph.model.parts import Modality
@@ -241,9 +241,7 @@ def _config(directory: Path) -> Any:
 
 
 def _processor(directory: Path) -> Any:
-    from transformers import AutoConfig, AutoFeatureExtractor, AutoImageProcessor
+    from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(directory, **LOCAL)
-    if SENSES[config.model_type].modality == "image":
-        return AutoImageProcessor.from_pretrained(directory, backend="pil", **LOCAL)
-    return AutoFeatureExtractor.from_pretrained(directory, **LOCAL)
+    return read_processor(directory, SENSES[config.model_type].modality == "image")

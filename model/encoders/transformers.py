@@ -23,12 +23,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from heliograph.model.checkpoint import LOCAL
+from heliograph.model.checkpoint import LOCAL, readable
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.media import Clip, Film, Image, Sound, resampled, sampled
 from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
 
+_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 LEADING = {"cls_token", "class_embedding", "distillation_token", "register_tokens"}
 """Parameters that are put before the patches: they are not places in the medium."""
 
@@ -139,7 +140,7 @@ class TransformersEncoder(nn.Module):
             model, report = AutoModel.from_pretrained(
                 directory, dtype=dtype, use_safetensors=True, output_loading_info=True, **LOCAL
             )
-            processor = _processor(directory, model)
+            processor = read_processor(directory, _tower(model).main_input_name == "pixel_values")
         # A head that the base model has beside its tokens may be missing, its layers may not.
         missing = [name for name in report["missing_keys"] if "pooler" not in name]
         if missing:
@@ -162,7 +163,7 @@ class TransformersEncoder(nn.Module):
             config = AutoConfig.from_pretrained(directory, **LOCAL)
             with torch.device("meta"):
                 model = AutoModel.from_config(config, trust_remote_code=False)
-            processor = _processor(directory, model)
+            processor = read_processor(directory, _tower(model).main_input_name == "pixel_values")
         return cls(model.eval(), processor, **(_sizes(model.config) | sizes))
 
     @property
@@ -220,17 +221,27 @@ def loading(directory: Path) -> Iterator[None]:
     from safetensors import SafetensorError
 
     try:
-        with quiet():
+        with quiet(), readable(directory, "config.json", *_PROCESSORS):
             yield
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
         reason = " ".join(str(error).split())[:300]
         raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
 
 
-def _processor(directory: Path, model: Any) -> Any:
+def read_processor(directory: Path, sees: bool) -> Any:
+    """The image processor of a checkpoint that sees, or the feature extractor of one that hears.
+
+    Raises:
+        WeightsError: it is missing.
+    """
     from transformers import AutoFeatureExtractor, AutoImageProcessor
 
-    if _tower(model).main_input_name == "pixel_values":
+    if not any((directory / name).is_file() for name in _PROCESSORS):
+        raise WeightsError(
+            f"The weights are incomplete: {directory} has no {_PROCESSORS[0]}, which says how "
+            "media are prepared."
+        )
+    if sees:
         return AutoImageProcessor.from_pretrained(directory, backend="pil", **LOCAL)
     return AutoFeatureExtractor.from_pretrained(directory, **LOCAL)
 

@@ -498,6 +498,8 @@ def test_code_beside_a_model_is_neither_run_nor_asked_about(
     [
         ("llama", "tokenizer*", "has no tokenizer"),
         ("pictures", "unet", "lacks the part unet"),
+        ("clip", "p*processor*", "has no preprocessor_config.json"),
+        ("clap", "p*processor*", "has no preprocessor_config.json"),
     ],
 )
 def test_a_part_without_some_of_its_files_is_one_sentence(
@@ -506,9 +508,44 @@ def test_a_part_without_some_of_its_files_is_one_sentence(
     folder = broken(part)
     for path in list(folder.glob(gone)):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    options = {"llama": {"language": str(folder)}, "pictures": {"decoders": {"image": str(folder)}}}
     with pytest.raises(WeightsError, match=f"The weights are incomplete: .*{sentence}"):
-        composing(**options[part])
+        composing(**place(part, folder))
+
+
+def place(part: str, folder: Path) -> dict[str, object]:
+    """What ``composing`` is given to take a part from another folder."""
+    if part == "llama":
+        return {"language": str(folder)}
+    side = "decoders" if part == "pictures" else "encoders"
+    return {side: {"audio" if part == "clap" else "image": str(folder)}}
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "text", "sentence"),
+    [
+        ("llama", "config.json", '{"a": ', "llama/config.json can't be read as JSON"),
+        ("llama", "tokenizer_config.json", "[", "tokenizer_config.json can't be read as JSON"),
+        ("llama", "generation_config.json", "[]", "generation_config.json holds no object"),
+        ("llama", "config.json", "many", "config.json has a value .*'hidden_size' expected int"),
+        ("clip", "config.json", "many", "config.json has a value .*'hidden_size' expected int"),
+        ("clip", "preprocessor_config.json", "[", "preprocessor_config.json can't be read as JSON"),
+        ("pictures", "text_encoder/config.json", "many", "'hidden_size' expected int"),
+    ],
+)
+def test_the_file_that_is_wrong_is_named(
+    part: str,
+    file: str,
+    text: str,
+    sentence: str,
+    composing: Composing,
+    broken: Callable[[str], Path],
+) -> None:
+    folder = broken(part)
+    if text == "many":
+        text = json.dumps(read_json(folder / file) | {"hidden_size": "many"})
+    (folder / file).write_text(text)
+    with pytest.raises(WeightsError, match=sentence):
+        composing(**place(part, folder))
 
 
 @pytest.mark.parametrize("part", ["llama", "clip", "pictures"])

@@ -116,3 +116,14 @@ def test_a_damaged_core_is_one_sentence(composed: Path, tmp_path: Path) -> None:
         inspect(tmp_path / "core")
     with pytest.raises(WeightsError, match="is not pinned"):
         AnyToAny.from_pretrained(tmp_path / "core")
+    for name, size in (("tokens", "many"), ("tokens", -3), ("hidden", True), ("heads", None)):
+        config["inputs"]["image"] |= {"tokens": 3, "hidden": 512, name: size}
+        write_json(tmp_path / "core" / "config.json", config)
+        for read in (inspect, AnyToAny.from_pretrained):
+            with pytest.raises(WeightsError, match=f"{name} of inputs.image is {size!r}, which is"):
+                read(tmp_path / "core")
+    config["inputs"]["image"] |= {"heads": 4}
+    config["outputs"]["image"] |= {"heads": 3}
+    write_json(tmp_path / "core" / "config.json", config)
+    with pytest.raises(WeightsError, match="sizes of a projection in .* don't fit each other"):
+        AnyToAny.from_pretrained(tmp_path / "core")
