@@ -36,6 +36,7 @@ from heliograph.model.checkpoint import read_json, read_tensors, write_json
 from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.files import as_readable
 from heliograph.model.language import LanguageModel
 from heliograph.model.machine import device_here
 from heliograph.model.origins import LANGUAGE
@@ -338,6 +339,7 @@ class AnyToAny(nn.Module):
         }
         save_file(state, directory / "projections.safetensors", {"format": "pt"})
         self.save_config(directory)
+        as_readable(directory)  # the other parts too, which were written before
 
     def save_config(self, directory: Path) -> None:
         """Write ``config.json``: which parts there are, where they come from, their sizes."""

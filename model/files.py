@@ -44,6 +44,17 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.close(folder)
 
 
+def as_readable(path: Path) -> None:
+    """Let whoever may read a folder read the safetensors in it: their library keeps them private.
+
+    Args:
+        path: of the folder, with those in it, or of one file.
+    """
+    for file in path.rglob("*.safetensors") if path.is_dir() else [path]:
+        if not file.is_symlink():
+            file.chmod(file.parent.stat().st_mode & 0o666)
+
+
 def check_free(folder: Path) -> None:
     """Check that nothing would be lost if a folder were put there.
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from heliograph.model.errors import WeightsError
+from heliograph.model.files import as_readable
 
 LAST = "last.safetensors"
 
@@ -64,6 +65,7 @@ def save(
         return
     temporary = file.with_suffix(".partial")
     save_file(tensors, temporary)
+    as_readable(temporary)
     os.replace(temporary, file)  # a kill while writing leaves the checkpoint before it whole
 
 

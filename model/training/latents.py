@@ -26,6 +26,7 @@ from torch import Tensor
 
 from heliograph.model.decoders.autoencoding import pixels
 from heliograph.model.decoders.spectrogram import log_mel
+from heliograph.model.files import as_readable
 from heliograph.model.primer import films, pictures, sounds
 from heliograph.model.primer.scenes import (
     Film,
@@ -79,6 +80,7 @@ def build(
                 chunk = []
         partial = file.with_suffix(".partial")
         save_file({"latents": torch.cat(latents)}, partial, {"captions": json.dumps(captions)})
+        as_readable(partial)
         os.replace(partial, file)
     with safe_open(file, framework="pt") as opened:
         words = json.loads(opened.metadata()["captions"])

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from heliograph.model.checkpoint import read_tensors
 from heliograph.model.core import AnyToAny
+from heliograph.model.files import as_readable
 from heliograph.model.origins import LANGUAGE
 from heliograph.model.shelf import Shelf
 from heliograph.model.training.alignment.parts import choose, named, stored_precision
@@ -50,6 +51,7 @@ def publish(settings: Settings) -> Path:
     state = {name: trained[name].to(x.dtype).contiguous() for name, x in stored.items()}
     path.unlink()
     save_file(state, path, {"format": "pt"})
+    as_readable(partial)
     shutil.rmtree(out, ignore_errors=True)
     os.replace(partial, out)
     return out

@@ -106,6 +106,8 @@ def test_a_stage_trains_what_it_says_and_nothing_else(
     assert len(losses(tmp_path)) == 4
     card = (made / "README.md").read_text()
     assert "| language | not stated in its folder |" in card and "## Settings" in card
+    modes = {path.stat().st_mode for path in made.rglob("*") if path.is_file()}
+    assert len(modes) == 1  # who may read one file of a core may read all
 
 
 def test_all_of_a_language_model_can_train(world: World, tmp_path: Path) -> None:

@@ -189,6 +189,11 @@ def test_a_copy_is_the_same_core_and_needs_nothing_else(
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16}  # as it was
     sources = read_json(copied / "config.json")["sources"]
     assert all(source["copied"] for source in sources.values())
+    own = tmp_path / "saved"
+    whole.save_pretrained(own)
+    for core_dir in (copied, own):  # who may read one file of a core may read all
+        modes = {p.stat().st_mode for p in core_dir.rglob("*") if p.is_file()}
+        assert len(modes) == 1 and (core_dir / "projections.safetensors").is_file()
 
 
 def test_the_same_seed_gives_the_same_weights(composed: Path, composing: Composing) -> None:
