@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from heliograph.model.checkpoint import read_json
 from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.primer import WEIGHTS
 
 if TYPE_CHECKING:
     from huggingface_hub import DryRunFileInfo
@@ -32,6 +33,8 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 IMAGEBIND = "cc-by-nc-sa-4.0"
 """Licence of ``imagebind_huge.pth``, the only part that is a file: model_card.md of its repository
 (facebookresearch/ImageBind), which doesn't lie beside the file."""
+BUNDLED = "apache-2.0"
+"""Licence of the bundled weights, which is that of the repository."""
 _FLAT = [f"*{suffix}" for suffix in READ]
 _TEXTS = ["README.md", "LICENSE*"]
 _ALLOW: Mapping[Kind, list[str]] = {
@@ -146,7 +149,7 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
         path = path.resolve()
         if path.is_file() and kind != "encoder":
             raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
-        return pinned(path, known=IMAGEBIND if path.is_file() else None), path
+        return pinned(path, known=_known(path)), path
     repository, revision = _split(name)
     folder, commit = from_hub(repository, revision, kind)
     return Source(id=repository, revision=commit, licence=licence(folder)), folder
@@ -241,6 +244,13 @@ def _path(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def _known(path: Path) -> str | None:
+    """The licence of what has no model card: published as one file, or bundled."""
+    if path.is_file():
+        return IMAGEBIND
+    return BUNDLED if path.is_relative_to(WEIGHTS.resolve()) else None
 
 
 def _split(name: str) -> tuple[str, str | None]:

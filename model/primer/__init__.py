@@ -13,6 +13,9 @@ from pathlib import Path
 
 from heliograph.model.errors import WeightsError
 
+WEIGHTS = Path(__file__).parent / "weights"
+"""Where the bundled core lies, in an installation that has one."""
+
 
 def weights_dir() -> Path:
     """The directory of the bundled weights.
@@ -20,10 +23,9 @@ def weights_dir() -> Path:
     Raises:
         WeightsError: this installation has none.
     """
-    directory = Path(__file__).parent / "weights"
-    if not (directory / "config.json").exists():
+    if not (WEIGHTS / "config.json").exists():
         raise WeightsError(
             "This installation has no bundled weights: name a directory with --weights or "
             "HELIOGRAPH_WEIGHTS, or make them with `heliograph train all --preset primer`."
         )
-    return directory
+    return WEIGHTS

@@ -79,7 +79,11 @@ def test_the_primers_preset_with_a_part_replaced(
     assert run("compose", *options)[0] == 0
     core = AnyToAny.from_pretrained(tmp_path / "core")
     assert core.sees == core.makes == ("image", "audio", "video")
-    assert core.shelf.origins.sources["language"].path == language
+    sources = core.shelf.origins.sources
+    assert sources["language"].path == language
+    ours = {"encoders/imagebind", *(f"decoders/{m}" for m in core.makes)}
+    known = {part: source.licence for part, source in sources.items()}
+    assert known == {"language": None, **dict.fromkeys(ours, "apache-2.0")}
 
 
 @pytest.mark.parametrize(
