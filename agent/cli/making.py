@@ -63,6 +63,7 @@ def make(
     from heliograph.model.data.making.prompts import KINDS
     from heliograph.model.data.making.run import Ledger, MakeOptions, rejected_path
     from heliograph.model.data.making.run import make as run
+    from heliograph.model.data.making.seeds import repeated
     from heliograph.model.data.making.seeds import seeds as read
     from heliograph.model.errors import InputError
 
@@ -72,6 +73,11 @@ def make(
     bad = [row for row in read(seeds) if isinstance(row, BadRow)][:1]
     if bad:
         raise InputError(f"A seed can't be used: {bad[0]}")
+    if again := list(repeated(read(seeds))):
+        note(
+            f"Left out because an earlier seed has the same id: {len(again):,}, the first of them "
+            f"in {again[0].origin}."
+        )
     measure = by_length if tokenizer is None else measure_of(tokenizer)
     left = Ledger(out, known).left
     guess = estimate(known, islice(left(read(seeds)), limit), turns, measure)

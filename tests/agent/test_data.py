@@ -227,6 +227,21 @@ def test_make_writes_rows_and_what_they_cost(
     assert run("check", "made.jsonl")[0] == 0
 
 
+def test_seeds_of_one_id_are_told(
+    run: CommandLine, asked: Path, data: Path, replies: list[Any]
+) -> None:
+    captions = ("a dog", "a cat", "a bird")
+    seeds = [
+        {"id": i, "image": "a.png", "caption": c} for i, c in zip("aba", captions, strict=True)
+    ]
+    (data / "seeds.jsonl").write_text("\n".join(map(json.dumps, seeds)))
+    replies += [wish("I need a dog."), wish("And a cat.")]
+    code, _, err = run(*MAKE, "--yes", "--together", "1")
+    assert code == 0 and "2 rows made, 0 rejected" in err
+    said = "Left out because an earlier seed has the same id: 1, the first of them in seeds.jsonl, "
+    assert f"{said}line 3." in " ".join(err.split())
+
+
 def test_a_model_that_breaks_off_is_one_sentence(
     run: CommandLine, asked: Path, replies: list[Any]
 ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,16 @@ def seeds(path: Path) -> Iterator[Seed | BadRow]:
             yield _seed(row.value, row.origin)
         except DataError as error:
             yield BadRow(row.origin, str(error))
+
+
+def repeated(found: Iterable[Seed | BadRow]) -> Iterator[Seed]:
+    """The seeds of which nothing is made, since an earlier one has their id."""
+    known: set[str] = set()
+    for seed in found:
+        if isinstance(seed, Seed):
+            if seed.id in known:
+                yield seed
+            known.add(seed.id)
 
 
 def _seed(value: Mapping[str, Any], origin: Origin) -> Seed:
