@@ -77,12 +77,19 @@ class Progress:
     """Captions that were encoded, or taken from the data set."""
     known: int = 0
     """Media and captions that were there before."""
+    damaged: list[Path] = field(default_factory=list)
+    """Shards that were set aside, since they could not be read."""
     left_out: Counter[tuple[str, Modality]] = field(default_factory=Counter)
     """Media that the core can't "read" and captions of what it can't "make"."""
 
     def notes(self) -> list[str]:
-        """Sentences on what the core has no part for."""
-        return [
+        """Sentences on shards that were damaged, and on what the core has no part for."""
+        told = [
+            f"A damaged shard was set aside as {path}; what these data sets need of it was "
+            "computed again."
+            for path in self.damaged
+        ]
+        return told + [
             f"{count} {NAMES[m]} were left out: these weights can't {verb} {NAMES[m]}."
             for (verb, m), count in self.left_out.items()
         ]
@@ -110,7 +117,7 @@ def prepare(
         The counts. After Ctrl-C what was computed is written before the interrupt goes on.
 
     Raises:
-        DataError: a data set can't be read, a shard is damaged, or another process writes here.
+        DataError: a data set can't be read, or another process writes here.
         InputError: there is no such device here.
         StoreError: the folder can't be written.
         TooLittleMemory: this machine has too little for an encoder or a text encoder.
@@ -145,6 +152,8 @@ class _Preparing:
         paths = {m: features_folder(folder, p) for m, p in prints.encoders.items()}
         said = {m: conditions_folder(folder, p) for m, p in prints.decoders.items()}
         self._writers = {p: ShardWriter(p) for p in {*paths.values(), *said.values()}}
+        for writer in self._writers.values():
+            self.progress.damaged += writer.damaged
         self._features = {m: self._writers[path] for m, path in paths.items()}
         self._conditions = {m: self._writers[path] for m, path in said.items()}
         self._clips: dict[Modality, dict[str, tuple[Tensor, Origin]]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,15 @@ SUFFIX = ".safetensors"
 class Shards:
     """The tensors of a folder. Each key, a hexadecimal SHA-256, has tensors by name."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, damaged: Callable[[Path], None] | None = None) -> None:
         """Read the headers.
 
+        Args:
+            folder: of the shards.
+            damaged: told each shard that can't be read, and is left out.
+
         Raises:
-            DataError: a shard is damaged.
+            DataError: a shard is damaged, and there is nobody to tell.
         """
         self.folder = folder
         self._files: list[Path] = []
@@ -38,7 +42,12 @@ class Shards:
         self._where: dict[bytes, int] = {}
         self._open: dict[int, Any] = {}
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            self.include(path)
+            try:
+                self.include(path)
+            except DataError:
+                if damaged is None:
+                    raise
+                damaged(path)
 
     def include(self, path: Path) -> None:
         """Add a shard.
@@ -46,13 +55,14 @@ class Shards:
         Raises:
             DataError: it is damaged.
         """
-        number, names = len(self._files), set()
+        opened = _opened(path)
+        entries = [entry.partition("/") for entry in opened.keys()]
+        keys = {_packed(key, path) for key, _, _ in entries}
+        number = len(self._files)
         self._files.append(path)
-        for entry in self._opened(number).keys():
-            key, _, name = entry.partition("/")
-            names.add(name)
-            self._where[_packed(key, path)] = number
-        self._names.append(tuple(sorted(names)))
+        self._open[number] = opened
+        self._where.update(dict.fromkeys(keys, number))
+        self._names.append(tuple(sorted({name for _, _, name in entries})))
 
     def __contains__(self, key: str) -> bool:
         return bytes.fromhex(key) in self._where
@@ -65,7 +75,7 @@ class Shards:
         number = self._where.get(bytes.fromhex(key))
         if number is None:
             return None
-        opened = self._opened(number)
+        opened = self._open[number]
         return {name: opened.get_tensor(f"{key}/{name}") for name in self._names[number]}
 
     def any(self) -> dict[str, Tensor] | None:
@@ -75,18 +85,14 @@ class Shards:
     def __reduce__(self) -> tuple[Any, ...]:
         return Shards, (self.folder,)  # a data worker opens the files for itself
 
-    def _opened(self, number: int) -> Any:
-        from safetensors import SafetensorError, safe_open
 
-        if number not in self._open:
-            path = self._files[number]
-            try:
-                self._open[number] = safe_open(path, framework="pt")
-            except (OSError, SafetensorError) as error:
-                raise DataError(
-                    f"{path} is damaged: delete it and run `heliograph data prepare` again."
-                ) from error
-        return self._open[number]
+def _opened(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path} is damaged: run `heliograph data prepare` again.") from error
 
 
 def _packed(key: str, path: Path) -> bytes:
@@ -99,6 +105,8 @@ def _packed(key: str, path: Path) -> bytes:
 class ShardWriter:
     """Adds tensors to a store; what was given is on the disk after ``flush``.
 
+    Shards that can't be read are set aside, so that what they held can be added once more.
+
     Args:
         folder: of the store; made where it is missing.
         shard_bytes: a shard is written when so much has gathered,
@@ -108,15 +116,22 @@ class ShardWriter:
     def __init__(
         self, folder: Path, shard_bytes: int = 128 * 1024**2, seconds: float = 60.0
     ) -> None:
+        self.damaged: list[Path] = []
+        """Shards that could not be read, and were set aside under these names."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self.stored = Shards(folder, self._set_aside)
         except OSError as error:
             raise StoreError(f"{folder} can't be written: {error.strerror}.") from error
-        self.stored = Shards(folder)
         self._shard_bytes, self._seconds = shard_bytes, seconds
         self._gathered: dict[str, Tensor] = {}
         self._keys: set[str] = set()
         self._bytes, self._since = 0, time.monotonic()
+
+    def _set_aside(self, path: Path) -> None:
+        aside = path.with_name(f"{path.name}.damaged")
+        path.rename(aside)
+        self.damaged.append(aside)
 
     def __contains__(self, key: str) -> bool:
         return key in self.stored or key in self._keys

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from heliograph.model.conditions import SEQUENCE
 from heliograph.model.core import AnyToAny
@@ -385,8 +386,31 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
     writer.flush()
     (path,) = tmp_path.glob("*.safetensors")
     path.write_bytes(path.read_bytes()[:-9])
-    with pytest.raises(DataError, match=f"{path.name} is damaged: delete it"):
+    with pytest.raises(DataError, match=f"{path.name} is damaged: run `heliograph data prepare`"):
         Shards(tmp_path)
+
+
+def test_what_damaged_shards_held_is_computed_again_and_told(
+    tiny_core_dir: Path, data: DataSet, tmp_path: Path
+) -> None:
+    out = tmp_path / "prepared"
+    before, _ = run(tiny_core_dir, out, data)
+    shards = sorted(out.rglob("*.safetensors"))
+    shards[0].write_bytes(shards[0].read_bytes()[:-9])
+    save_file({"no key/x": torch.ones(1)}, shards[1])
+    after, bad = run(tiny_core_dir, out, data)
+    again = after.media + after.captions
+    assert again > 0 and not bad
+    assert after.known + again == before.known + before.media + before.captions
+    aside = sorted(path.with_name(f"{path.name}.damaged") for path in shards[:2])
+    assert sorted(after.damaged) == aside and all(path.is_file() for path in aside)
+    assert {sentence for sentence in after.notes() if "damaged" in sentence} == {
+        f"A damaged shard was set aside as {path}; what these data sets need of it was computed "
+        "again."
+        for path in aside
+    }
+    Prepared.open(out, tiny_core_dir)
+    assert not run(tiny_core_dir, out, data)[0].damaged
 
 
 def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
