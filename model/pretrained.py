@@ -24,7 +24,6 @@ _TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")
 """Files of which a folder with a tokenizer has one at least."""
 _PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 """Likewise of one with a processor; without them transformers would take that of its class."""
-
 _JSON = ("config.json", "tokenizer_config.json", "generation_config.json")
 """Files of a folder that its parts are read by; a tokenizer's reader looks into the model's too."""
 
