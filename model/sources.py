@@ -147,8 +147,7 @@ def find(name: str, kind: Kind) -> tuple[Source, Path]:
     path = _path(name)
     if path.exists():
         path = path.resolve()
-        if path.is_file() and kind != "encoder":
-            raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
+        _check_kind(path, kind)
         return pinned(path, known=_known(path)), path
     repository, revision = _split(name)
     folder, commit = from_hub(repository, revision, kind)
@@ -177,8 +176,9 @@ def size_of(name: str, kind: Kind) -> Size:
     Offline it is what lies in the cache.
 
     Raises:
-        InputError: there is no such path, and it is no id either.
-        WeightsError: it is an id, and can't be had.
+        InputError: there is no such path, and it is no id either; or it is a file, which only an
+            encoder can be.
+        WeightsError: it is an id, and can't be had, or a folder without weights.
     """
     from huggingface_hub import constants
 
@@ -193,7 +193,10 @@ def size_of(name: str, kind: Kind) -> Size:
             missing = (file.file_size or 0 for file in files if file.will_download)
             return Size(sum(file.file_size or 0 for file in files), sum(missing))
         path, _ = from_hub(repository, revision, kind)
+    _check_kind(path, kind)
     there = [path] if path.is_file() else _files(path)
+    if path.is_dir() and not any(file.suffix == ".safetensors" for file in there):
+        raise WeightsError(_without_weights(path))
     return Size(sum(file.stat().st_size for file in there), 0)
 
 
@@ -244,6 +247,11 @@ def _path(name: str) -> Path:
         return Path(name).expanduser()
     except RuntimeError:
         return Path(name)
+
+
+def _check_kind(path: Path, kind: Kind) -> None:
+    if path.is_file() and kind != "encoder":
+        raise InputError(f"{path} is a file; a {kind} is a folder that its library saved.")
 
 
 def _known(path: Path) -> str | None:

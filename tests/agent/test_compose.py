@@ -68,6 +68,13 @@ def test_a_dry_run_tells_the_sizes_and_writes_nothing(
     assert f"0 MB of {in_gb(size)} are to be downloaded." in out
     code, _, err = run("compose", "--language", "a/b", "--out", "core", "--dry-run")
     assert code == 4 and "set HF_HUB_OFFLINE=0" in err
+    (tmp_path / "empty").mkdir()
+    for place, code, sentence in (
+        (tmp_path / "empty", 4, "empty has no weights: there is no safetensors file."),
+        (language / "config.json", 2, "config.json is a file; a language is a folder"),
+    ):
+        found, _, err = run("compose", "--language", str(place), "--out", "core", "--dry-run")
+        assert found == code and sentence in err
 
 
 @pytest.mark.skipif(not weights_dir().is_dir(), reason="no weights are bundled")
