@@ -11,7 +11,7 @@ picture's features say them (``axes.py``).
 Not covered, because more than that enters their language models: prompts that are read both ways as
 a whole (PaliGemma). Of pictures that are cut into tiles or keep their size (``encoders/tiles.py``,
 ``encoders/sized.py``) those of Idefics 2 aren't, nor Pixtral's before another language model than
-Mistral 3. Films are seen by none of them.
+Mistral 3; nor are films, which some of these models read too.
 """
 
 from __future__ import annotations

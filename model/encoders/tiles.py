@@ -26,13 +26,16 @@ BASE, DIGITS = 128, 3
 
 
 class Tiled(OwnSense):
-    """What these eyes have in common. A picture is seen alone, whatever stands beside it."""
+    """What these eyes have in common. A picture is seen alone, whatever stands beside it.
+
+    Each has a call of its own: Pixtral's take memory with the square of all patches in one.
+    """
 
     def prepare(self, clip: Clip) -> Tensor:
         """A picture (1 + tiles, 3, H, W).
 
         Raises:
-            InputError: it is no picture.
+            InputError: the model doesn't read this modality.
             MediaError: it is so narrow that nothing is left of it.
         """
         if not isinstance(clip, Image):
@@ -164,7 +167,7 @@ class LlavaOnevision(LlavaNext):
 
     @cached_property
     def _tokens(self) -> int:
-        """No picture takes more: how many they are isn't reduced by less than a tenth of a side."""
+        """A bound, since embeddings are made fewer only where a side loses more than a tenth."""
         config = self.model.config
         pixels = int(config.vision_config.image_size)
         side = pixels // int(config.vision_config.patch_size)
@@ -185,7 +188,8 @@ class Mistral3(Tiled):
     def blank(self) -> Image:
         """A square of the longest side that a picture keeps."""
         size = self.processor.size
-        return Image(np.zeros((*[size.longest_edge or size.height] * 2, 3), np.uint8))
+        side = size.longest_edge or size.height
+        return Image(np.zeros((side, side, 3), np.uint8))
 
     @property
     def side(self) -> int:
@@ -202,7 +206,7 @@ class Mistral3(Tiled):
         """The embeddings row by row."""
         height, width = (self.side * n for n in numbers)
         tile, sizes = tiles[:, :, :height, :width], [(height, width)]
-        # get_image_features reads sizes from the device, where those on the meta device lack them.
+        # get_image_features looks into values, which a meta device doesn't have.
         states = self.tower(tile, image_sizes=sizes, output_hidden_states=True).hidden_states
         layers = self.model.config.vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
@@ -221,7 +225,7 @@ class Mistral3(Tiled):
 class Idefics3(Tiled):
     """Tiles in a grid, each behind a mark that says where it lies, and the whole picture after them
     (Laurençon et al. 2024, "Building and better understanding vision-language models",
-    arXiv 2408.12637, section 3.2; Marafioti et al. 2025, "SmolVLM", arXiv 2504.05299).
+    arXiv 2408.12637; Marafioti et al. 2025, "SmolVLM", arXiv 2504.05299).
 
     The numbers are the rows and columns of the grid, 0 of both where only the whole is shown.
     """

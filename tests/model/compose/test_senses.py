@@ -25,7 +25,6 @@ from heliograph.model.data.preparing import PrepareOptions, prepare
 from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.encoders import load_encoder, perceived
 from heliograph.model.encoders.own import OwnSense
-from heliograph.model.encoders.preprocess import stack
 from heliograph.model.errors import InputError, MediaError, WeightsError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.inspect import inspect
@@ -35,7 +34,7 @@ from heliograph.model.parts import Media, Message, Text
 from heliograph.model.plan import Memory, plan
 from heliograph.model.prompts import build_row
 from heliograph.model.senses import SENSES
-from heliograph.model.signals import End, SignalReady
+from heliograph.model.signals import End, SignalReady, TextDelta
 from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
@@ -371,6 +370,17 @@ def test_pictures_of_different_sizes_are_prepared_and_trained_together(
         together = core(core.collate(samples)).loss
         alone = torch.stack([core(core.collate([sample])).loss for sample in samples])
     torch.testing.assert_close(together, alone.mean())
+    talks = [[user(shown, "what is this?")] for shown in pictures]
+    assert answers(core, talks) == [answer for talk in talks for answer in answers(core, [talk])]
+
+
+def answers(core: AnyToAny, talks: list[list[Message]]) -> list[str]:
+    said = [""] * len(talks)
+    for event in core.generate(talks, GenerationOptions(6)):
+        if isinstance(event, TextDelta):
+            said[event.row] += event.text
+    assert all(said)
+    return said
 
 
 def test_sounds_of_different_lengths_stand_in_one_batch(own: Callable[..., AnyToAny]) -> None:
@@ -513,8 +523,7 @@ def test_stages_train_what_there_is(composing: Composing, sensing: Path, tmp_pat
 def test_pictures_say_their_size_in_sixteen_bits_too(sensing: Path) -> None:
     eyes = load_encoder(sensing / "llava_next", dtype=torch.bfloat16)
     shown = [read(picture(1, height, width)) for height, width in ((700, 321), (200, 1000))]
-    prepared = [eyes.prepare(clip).bfloat16() for clip in shown]
-    one, other = perceived(eyes, "image", stack(prepared))
+    one, other = perceived(eyes, "image", [eyes.prepare(clip) for clip in shown])
     assert (len(one), len(other)) == (16 + 8 * 4 + 8, 16 + 2 * 8 + 2)
 
 
