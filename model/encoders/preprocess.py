@@ -77,20 +77,12 @@ def stack(prepared: Sequence[Tensor]) -> Tensor:
     """Prepared clips of one modality as a batch (B, ...).
 
     Sounds of one clip beside sounds of several are repeated, which leaves the mean over
-    their clips, and so what the encoder returns, as it is. Pictures of several sizes are filled up
-    with zeros, behind what they say of themselves (``encoders/tiles.py``).
+    their clips, and so what the encoder returns, as it is.
     """
-    shape = [max(sizes) for sizes in zip(*(x.shape for x in prepared), strict=True)]
-    return torch.stack([_filled(x, shape) for x in prepared])
-
-
-def _filled(x: Tensor, shape: list[int]) -> Tensor:
-    if list(x.shape) == shape:
-        return x
-    if len(x) == 1:
-        return x.expand(shape[0], *x.shape[1:])
-    missing = [whole - part for whole, part in zip(shape, x.shape, strict=True)]
-    return F.pad(x, [side for more in reversed(missing) for side in (0, more)])
+    longest = max(len(x) for x in prepared)
+    return torch.stack(
+        [x if len(x) == longest else x.expand(longest, *x.shape[1:]) for x in prepared]
+    )
 
 
 def log_mel(waves: Tensor, config: AudioConfig) -> Tensor:

@@ -1,7 +1,7 @@
 """Own eyes that cut a picture into tiles or let it keep its size, and see more of a larger one.
 
-A prepared picture is (1 + tiles, 3, H, W): a page that begins with two numbers, which the class
-needs to know beside the pixels, and the pixels of each tile. In a batch it is filled up with zeros.
+A prepared picture is (t, 3, H, W), its tiles in order. Where these don't say all that the class has
+to know, a page of the same size lies before them, which begins with two numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Tiled(OwnSense):
     """
 
     def prepare(self, clip: Clip) -> Tensor:
-        """A picture (1 + tiles, 3, H, W).
+        """A picture (t, 3, H, W), with its page where there is one.
 
         Raises:
             InputError: the model doesn't read this modality.
@@ -41,20 +41,16 @@ class Tiled(OwnSense):
         if not isinstance(clip, Image):
             raise InputError(f"This encoder reads only {self.sense.modality}.")
         try:
-            tiles, numbers = self.cut(clip)
+            return self.cut(clip)
         except (ValueError, ZeroDivisionError) as error:
             height, width = clip.pixels.shape[:2]
             raise MediaError(
                 f"A picture of {width}x{height} pixels is too narrow for this encoder."
             ) from error
-        page = torch.zeros_like(tiles[:1])
-        digits = [n // BASE**i % BASE for n in numbers for i in range(DIGITS)]
-        page.view(-1)[: len(digits)] = torch.tensor(digits)
-        return torch.cat([page, tiles])
 
     def embeddings(self, x: Tensor) -> list[Tensor]:
         """Those of prepared pictures, (n, W) each."""
-        return [self.seen(picture[1:], self._numbers(picture)) for picture in x]
+        return [self.seen(picture) for picture in x]
 
     def patches(self, modality: Modality, x: Tensor) -> Tensor:
         """A batch of prepared pictures -> embeddings (B, tokens, W), filled up with zeros."""
@@ -64,12 +60,12 @@ class Tiled(OwnSense):
         """How many embeddings prepared pictures have."""
         return [len(row) for row in self.embeddings(x)]
 
-    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
-        """A picture as tiles (t, 3, H, W), and its two numbers."""
+    def cut(self, picture: Image) -> Tensor:
+        """A picture as ``prepare`` gives it."""
         raise NotImplementedError
 
-    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
-        """What ``cut`` gave, perhaps filled up, as embeddings (n, W)."""
+    def seen(self, picture: Tensor) -> Tensor:
+        """What ``cut`` gave, as embeddings (n, W)."""
         raise NotImplementedError
 
     def _made(self, picture: Image, **how: Any) -> Any:
@@ -79,8 +75,9 @@ class Tiled(OwnSense):
         )
 
     def _numbers(self, picture: Tensor) -> tuple[int, int]:
+        """The two on the page of a prepared picture."""
         if picture.is_meta:  # where nothing can be read, and only the blank one is seen
-            return self._blank_numbers
+            picture = self._blank
         digits = [round(digit) for digit in picture[0].flatten()[: 2 * DIGITS].tolist()]
         one, other = (
             sum(digit * BASE**i for i, digit in enumerate(digits[at : at + DIGITS]))
@@ -89,10 +86,16 @@ class Tiled(OwnSense):
         return one, other
 
     @cached_property
-    def _blank_numbers(self) -> tuple[int, int]:
-        blank = self.blank
-        assert isinstance(blank, Image)
-        return self.cut(blank)[1]
+    def _blank(self) -> Tensor:
+        return self.prepare(self.blank)
+
+
+def paged(tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+    """Tiles (t, 3, H, W) behind a page with two numbers: (1 + t, 3, H, W)."""
+    page = torch.zeros_like(tiles[:1])
+    digits = [n // BASE**i % BASE for n in numbers for i in range(DIGITS)]
+    page.view(-1)[: len(digits)] = torch.tensor(digits)
+    return torch.cat([page, tiles])
 
 
 def marked(embeddings: Tensor, kinds: Sequence[int]) -> Tensor:
@@ -111,24 +114,21 @@ def marked(embeddings: Tensor, kinds: Sequence[int]) -> Tensor:
 
 class InternVL(Tiled):
     """Tiles in the grid that is nearest to the picture's form, and the whole picture after them
-    (Chen et al. 2024, "How Far Are We to GPT-4V?", arXiv 2404.16821, section 3.3).
-
-    The numbers are that of the tiles, and 0.
-    """
+    (Chen et al. 2024, "How Far Are We to GPT-4V?", arXiv 2404.16821, section 3.3)."""
 
     @property
     def blank(self) -> Image:
         """A strip of as many squares as there may be tiles."""
         return Image(np.zeros((8, 8 * self.processor.max_patches, 3), np.uint8))
 
-    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
-        """Tiles (t, 3, H, W), t and 0."""
+    def cut(self, picture: Image) -> Tensor:
+        """The tiles."""
         tiles: Tensor = self._made(picture, crop_to_patches=True)["pixel_values"]
-        return tiles, (len(tiles), 0)
+        return tiles
 
-    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+    def seen(self, picture: Tensor) -> Tensor:
         """The embeddings of one tile after those of the other."""
-        each: Tensor = self.model.get_image_features(tiles[: numbers[0]]).pooler_output
+        each: Tensor = self.model.get_image_features(picture).pooler_output
         return each.flatten(0, 1)
 
 
@@ -137,7 +137,7 @@ class LlavaNext(Tiled):
     an embedding of its own for the end of each row (Liu et al. 2024, "LLaVA-NeXT: Improved
     reasoning, OCR, and world knowledge").
 
-    The numbers are height and width in pixels.
+    The page has height and width in pixels.
     """
 
     @property
@@ -147,15 +147,15 @@ class LlavaNext(Tiled):
         height, width = max(grids, key=lambda grid: (grid[0] * grid[1], grid[0]))
         return Image(np.zeros((height, width, 3), np.uint8))
 
-    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
-        """The whole and its tiles (t, 3, H, W), height and width."""
-        tiles: Tensor = self._made(picture)["pixel_values"][0]
+    def cut(self, picture: Image) -> Tensor:
+        """The page, the whole and its tiles."""
         height, width = picture.pixels.shape[:2]
-        return tiles, (height, width)
+        return paged(self._made(picture)["pixel_values"][0], (height, width))
 
-    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+    def seen(self, picture: Tensor) -> Tensor:
         """The embeddings of the whole, and those of the tiles row by row of the picture."""
-        made = self.model.get_image_features(tiles.unsqueeze(0), image_sizes=[numbers])
+        sizes = [self._numbers(picture)]
+        made = self.model.get_image_features(picture[None, 1:], image_sizes=sizes)
         (rows,) = made.pooler_output
         assert isinstance(rows, Tensor)
         return rows
@@ -179,10 +179,7 @@ class LlavaOnevision(LlavaNext):
 
 class Mistral3(Tiled):
     """One tile as large as the picture, its sides whole numbers of patches, and a mark behind each
-    row of embeddings (Agrawal et al. 2024, "Pixtral 12B", arXiv 2410.07073, section 2).
-
-    The numbers are height and width in embeddings.
-    """
+    row of embeddings (Agrawal et al. 2024, "Pixtral 12B", arXiv 2410.07073, section 2)."""
 
     @property
     def blank(self) -> Image:
@@ -197,17 +194,16 @@ class Mistral3(Tiled):
         config = self.model.config
         return int(config.vision_config.patch_size * config.spatial_merge_size)
 
-    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
-        """The picture (1, 3, H, W), H and W in embeddings."""
+    def cut(self, picture: Image) -> Tensor:
+        """The picture, (1, 3, H, W)."""
         tile: Tensor = self._made(picture, patch_size=self.side)["pixel_values"]
-        return tile, (tile.shape[2] // self.side, tile.shape[3] // self.side)
+        return tile
 
-    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+    def seen(self, picture: Tensor) -> Tensor:
         """The embeddings row by row."""
-        height, width = (self.side * n for n in numbers)
-        tile, sizes = tiles[:, :, :height, :width], [(height, width)]
+        sizes = [tuple(picture.shape[2:])]
         # get_image_features looks into values, which a meta device doesn't have.
-        states = self.tower(tile, image_sizes=sizes, output_hidden_states=True).hidden_states
+        states = self.tower(picture, image_sizes=sizes, output_hidden_states=True).hidden_states
         layers = self.model.config.vision_feature_layer
         layers = [layers] if isinstance(layers, int) else layers
         chosen = torch.cat([states[layer] for layer in layers], dim=-1)  # (1, patches, W)
@@ -216,10 +212,9 @@ class Mistral3(Tiled):
 
     def read(self, x: Tensor) -> list[Tensor]:
         """A break behind each row but the last, and an end behind that."""
-        return [
-            marked(row, ([*[0] * width, 1] * height)[:-1] + [2])
-            for row, (height, width) in zip(self.embeddings(x), map(self._numbers, x), strict=True)
-        ]
+        height, width = (pixels // self.side for pixels in x.shape[-2:])
+        kinds = [*([*[0] * width, 1] * height)[:-1], 2]
+        return [marked(row, kinds) for row in self.embeddings(x)]
 
 
 class Idefics3(Tiled):
@@ -227,7 +222,7 @@ class Idefics3(Tiled):
     (Laurençon et al. 2024, "Building and better understanding vision-language models",
     arXiv 2408.12637; Marafioti et al. 2025, "SmolVLM", arXiv 2504.05299).
 
-    The numbers are the rows and columns of the grid, 0 of both where only the whole is shown.
+    The page has the rows and columns of the grid, 0 of both where only the whole is shown.
     """
 
     @property
@@ -235,8 +230,8 @@ class Idefics3(Tiled):
         """A square, which is enlarged to the most tiles on both sides."""
         return Image(np.zeros((32, 32, 3), np.uint8))
 
-    def cut(self, picture: Image) -> tuple[Tensor, tuple[int, int]]:
-        """Tiles and the whole (t, 3, H, W), rows and columns.
+    def cut(self, picture: Image) -> Tensor:
+        """The page, the tiles and the whole.
 
         Raises:
             MediaError: there are more on a side than there are marks.
@@ -248,13 +243,11 @@ class Idefics3(Tiled):
                 f"This picture would be cut into {rows}x{columns} tiles; there are marks for "
                 f"{GRID} on a side."
             )
-        tiles: Tensor = made["pixel_values"][0]
-        return tiles, (int(rows), int(columns))
+        return paged(made["pixel_values"][0], (int(rows), int(columns)))
 
-    def seen(self, tiles: Tensor, numbers: tuple[int, int]) -> Tensor:
+    def seen(self, picture: Tensor) -> Tensor:
         """The embeddings of one tile after those of the other."""
-        rows, columns = numbers
-        tiles = tiles[: rows * columns + 1]
+        tiles = picture[1:]
         side = self.tower.patch_size
         grid = tiles.shape[0], tiles.shape[2] // side, tiles.shape[3] // side
         whole = torch.ones(grid, dtype=torch.bool, device=tiles.device)
