@@ -78,7 +78,7 @@ class OwnSense(nn.Module):
         if not isinstance(clip, Image if self.sense.modality == "image" else Sound):
             raise InputError(f"This encoder reads only {self.sense.modality}.")
         if isinstance(clip, Image):
-            pixels: Tensor = self.processor([clip.pixels], return_tensors="pt")["pixel_values"]
+            pixels: Tensor = self.made(clip)["pixel_values"]
             return pixels[0]
         assert isinstance(clip, Sound)
         rate = self.processor.sampling_rate
@@ -92,6 +92,12 @@ class OwnSense(nn.Module):
         heard = made["attention_mask"].float()  # (1, frames)
         heard[:, :SHORTEST] = 1.0
         return torch.cat([heard, made["input_features"][0]])
+
+    def made(self, picture: Image, **how: Any) -> Any:
+        """What the processor makes of a picture, batch axis included."""
+        return self.processor(
+            [picture.pixels], input_data_format="channels_last", return_tensors="pt", **how
+        )
 
     def patches(self, modality: Modality, x: Tensor) -> Tensor:
         """A batch of prepared clips -> embeddings (B, tokens, W).

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -68,12 +67,6 @@ class Tiled(OwnSense):
         """What ``cut`` gave, as embeddings (n, W)."""
         raise NotImplementedError
 
-    def _made(self, picture: Image, **how: Any) -> Any:
-        """What the processor makes of a picture, batch axis included."""
-        return self.processor(
-            [picture.pixels], input_data_format="channels_last", return_tensors="pt", **how
-        )
-
     def _numbers(self, picture: Tensor) -> tuple[int, int]:
         """The two on the page of a prepared picture."""
         if picture.is_meta:  # where nothing can be read, and only the blank one is seen
@@ -123,7 +116,7 @@ class InternVL(Tiled):
 
     def cut(self, picture: Image) -> Tensor:
         """The tiles."""
-        tiles: Tensor = self._made(picture, crop_to_patches=True)["pixel_values"]
+        tiles: Tensor = self.made(picture, crop_to_patches=True)["pixel_values"]
         return tiles
 
     def seen(self, picture: Tensor) -> Tensor:
@@ -150,7 +143,7 @@ class LlavaNext(Tiled):
     def cut(self, picture: Image) -> Tensor:
         """The page, the whole and its tiles."""
         height, width = picture.pixels.shape[:2]
-        return paged(self._made(picture)["pixel_values"][0], (height, width))
+        return paged(self.made(picture)["pixel_values"][0], (height, width))
 
     def seen(self, picture: Tensor) -> Tensor:
         """The embeddings of the whole, and those of the tiles row by row of the picture."""
@@ -196,7 +189,7 @@ class Mistral3(Tiled):
 
     def cut(self, picture: Image) -> Tensor:
         """The picture, (1, 3, H, W)."""
-        tile: Tensor = self._made(picture, patch_size=self.side)["pixel_values"]
+        tile: Tensor = self.made(picture, patch_size=self.side)["pixel_values"]
         return tile
 
     def seen(self, picture: Tensor) -> Tensor:
@@ -236,7 +229,7 @@ class Idefics3(Tiled):
         Raises:
             MediaError: there are more on a side than there are marks.
         """
-        made = self._made(picture, return_row_col_info=True)
+        made = self.made(picture, return_row_col_info=True)
         ((rows,),), ((columns,),) = made["rows"], made["cols"]
         if max(rows, columns) > GRID:
             raise MediaError(

@@ -197,7 +197,8 @@ class TransformersEncoder(nn.Module):
         return tokens.shape[1], tokens.shape[2]
 
     def _pixels(self, frames: list[Any]) -> Tensor:
-        pixels: Tensor = self.processor(frames, return_tensors="pt")["pixel_values"]
+        made = self.processor(frames, input_data_format="channels_last", return_tensors="pt")
+        pixels: Tensor = made["pixel_values"]
         return pixels
 
     def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:

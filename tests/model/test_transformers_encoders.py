@@ -80,6 +80,19 @@ def test_a_vision_model_reads_pictures_and_films(
     torch.testing.assert_close(loaded.pooled("image", seen), encoder.pooled("image", seen))
 
 
+@pytest.mark.parametrize("made", [clip, siglip, dino])
+def test_a_picture_as_low_as_it_has_colours_is_read_as_one(
+    made: Callable[[], TransformersEncoder],
+) -> None:
+    """A processor that has to guess takes its rows for its colours."""
+    red = np.zeros((30, 50, 3), np.uint8)
+    red[..., 0] = 255
+    encoder = made()
+    high = encoder.prepare(Image(red))
+    for height in (1, 3, 4):
+        torch.testing.assert_close(encoder.prepare(Image(red[:height])), high)
+
+
 def test_a_model_of_films_reads_them_as_such(tmp_path: Path) -> None:
     encoder = videomae()
     assert isinstance(encoder, Encoder) and encoder.modalities == ("video",)
