@@ -48,9 +48,9 @@ def main(
     ] = False,
 ) -> None:
     """Measure, print a table, and write it."""
-    from heliograph.model.primer import weights_dir
+    from heliograph.model.primer import WEIGHTS
 
-    settings = Settings(weights or weights_dir(), repeats, device, tiny)
+    settings = Settings(weights or WEIGHTS, repeats, device, tiny)
     console = Console(stderr=True)
     found: list[Figure | Missing] = []
     for name in names or NAMES:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import generation
-from benchmarks.harness import Figure, Missing, Settings, figure, ratio, seconds
+from benchmarks.harness import ROOT, Figure, Missing, Settings, figure, ratio, seconds
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,8 @@ KINDS: dict[str, tuple[Modality | None, Modality | None]] = {
     "film out": (None, "video"),
 }
 """What is shown and what is made in each kind of turn."""
+SHOWN = {"image": "dog.png"}
+"""Of the examples."""
 
 
 def measure(settings: Settings) -> Iterator[Figure | Missing]:
@@ -159,7 +161,6 @@ def _turns(
     kind: str, size: Size, device: torch.device, rounds: int, folder: Path
 ) -> Iterator[Figure]:
     """Turns of one kind; each has a new assistant, so that a picture is read each time."""
-    from benchmarks.latency import examples
     from benchmarks.one_turn import turn
     from benchmarks.sized import core_of
     from heliograph.agent import Assistant
@@ -167,7 +168,7 @@ def _turns(
 
     shown, made = KINDS[kind]
     core = core_of(size, device, seen=shown is not None, made=() if made is None else (made,))
-    files = [] if shown is None else [str(examples(folder)[shown])]
+    files = [] if shown is None else [str(ROOT / "examples" / SHOWN[shown])]
     taken = []
     for _ in range(1 + rounds):
         assistant = Assistant(Options.of(home=folder / "home"), core=core)
