@@ -428,7 +428,7 @@ class AnyToAny(nn.Module):
             complete=True,
         )
         core = cls(language, inputs, outputs)
-        core._load_projections(directory / "projections.safetensors")
+        core.load_projections(directory)
         core.inputs.to(device, dtype)
         core.outputs.to(device, dtype)
         shelf.dtype, shelf.plan = dtype, plan
@@ -441,6 +441,26 @@ class AnyToAny(nn.Module):
             else:
                 core.decoder(name)  # type: ignore[arg-type]
         return core.eval()
+
+    def load_projections(self, directory: Path) -> None:
+        """Put the projections of a core's directory into these, whatever precision they are in.
+
+        Raises:
+            WeightsError: they are missing, damaged, or of other sizes.
+        """
+        path = directory / "projections.safetensors"
+        state = read_tensors(path)
+        own = {name for name in self.state_dict() if name.startswith(("inputs.", "outputs."))}
+        if own != set(state):
+            name = min(own ^ set(state))
+            raise WeightsError(f"{path} doesn't fit config.json: {name} is in only one of them.")
+        for name, tensor in self.state_dict().items():
+            if name in own and tensor.shape != state[name].shape:
+                shape, wanted = (list(x.shape) for x in (state[name], tensor))
+                raise WeightsError(
+                    f"{path} doesn't fit config.json: {name} is {shape} and should be {wanted}."
+                )
+        self.load_state_dict(state, strict=False)
 
     # --- inside
 
@@ -482,20 +502,6 @@ class AnyToAny(nn.Module):
         if rows is not None:
             self.language.save_over(directory, rows)
         return rows is not None
-
-    def _load_projections(self, path: Path) -> None:
-        state = read_tensors(path)
-        own = {name for name in self.state_dict() if name.startswith(("inputs.", "outputs."))}
-        if own != set(state):
-            name = min(own ^ set(state))
-            raise WeightsError(f"{path} doesn't fit config.json: {name} is in only one of them.")
-        for name, tensor in self.state_dict().items():
-            if name in own and tensor.shape != state[name].shape:
-                shape, wanted = (list(x.shape) for x in (state[name], tensor))
-                raise WeightsError(
-                    f"{path} doesn't fit config.json: {name} is {shape} and should be {wanted}."
-                )
-        self.load_state_dict(state, strict=False)
 
 
 def check_sizes(config: Mapping[str, Any], path: Path) -> None:

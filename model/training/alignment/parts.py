@@ -37,7 +37,10 @@ def load(settings: Settings, team: Team) -> tuple[AnyToAny, NewRows | None]:
     if settings.qlora:
         _quantize(core, team.device)
         core.to(team.device)
-    return core, choose(core, settings)
+    rows = choose(core, settings)
+    if settings.bf16:  # which rounded what trains
+        core.load_projections(settings.core)
+    return core, rows
 
 
 def choose(core: AnyToAny, settings: Settings) -> NewRows | None:

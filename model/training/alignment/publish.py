@@ -47,8 +47,11 @@ def publish(settings: Settings) -> Path:
         core.save_language(partial, precision)
         core.save_config(partial)  # which says whether the language model lies there
     path = partial / "projections.safetensors"
-    stored, trained = read_tensors(path), core.state_dict()
-    state = {name: trained[name].to(x.dtype).contiguous() for name, x in stored.items()}
+    trained = {name: p.detach() for name, p in core.named_parameters() if p.requires_grad}
+    state = {
+        name: trained.get(name, stored).to(stored.dtype).contiguous()
+        for name, stored in read_tensors(path).items()
+    }
     path.unlink()
     save_file(state, path, {"format": "pt"})
     as_readable(partial)

@@ -30,7 +30,7 @@ from heliograph.model.errors import DataError, InputError, MissingExtra, Trainin
 from heliograph.model.language import LanguageModel
 from heliograph.model.parts import Media
 from heliograph.model.prompts import Row
-from heliograph.model.testing import CORPUS, small_family
+from heliograph.model.testing import CORPUS, small_family, small_language
 from heliograph.model.tokenizer import train_tokenizer
 from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment import run as running
@@ -126,6 +126,37 @@ def test_a_second_stage_goes_on_with_the_lora_of_the_first(world: World, tmp_pat
     assert lora and set(one) == set(two)
     assert all(one[n].shape == two[n].shape and not torch.equal(one[n], two[n]) for n in lora)
     assert "| language | MIT |" in (after / "README.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world whose language model is in bfloat16, as most published ones, and has a LoRA."""
+    folder = tmp_path_factory.mktemp("halved")
+    world = world_of(small_language(tied=False, context=256).to(torch.bfloat16), folder)
+    made = run(world.settings("instruct", folder / "run", bf16=True))
+    return World(made, world.data, world.prepared)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("stage", ["encode", "decode"])
+def test_what_does_not_train_is_not_rounded_to_the_language_model_s_precision(
+    stage: str, bf16: bool, halved: World, tmp_path: Path
+) -> None:
+    before = tensors(halved.core)
+    after = tensors(run(halved.settings(stage, tmp_path, bf16=bf16)))
+    changed = {n.split(":")[1] for n in before if not torch.equal(before[n], after[n])}
+    rows = ("model.embed_tokens.", "lm_head.") if stage == "decode" else ()
+    trained = ("inputs.",) if stage == "encode" else ("outputs.", *rows)
+    assert changed and all(name.startswith(trained) for name in changed)
+
+
+@pytest.mark.parametrize("stage", ["encode", "instruct"])
+def test_what_trains_begins_with_the_numbers_of_the_file_in_bfloat16_too(
+    stage: str, halved: World, tmp_path: Path
+) -> None:
+    still = halved.settings(stage, tmp_path, bf16=True, learning_rate=0.0)
+    before, after = tensors(halved.core), tensors(run(still))
+    assert all(torch.equal(before[name], after[name]) for name in before)
 
 
 @pytest.fixture(scope="module")
