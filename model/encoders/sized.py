@@ -67,7 +67,7 @@ class SizedSense(OwnSense):
         height, width = clip.pixels.shape[:2]
         most = self.tokens("image")
         if max(height, width) <= LONGEST * min(height, width):
-            made = self.processor([clip.pixels], return_tensors="pt")
+            made = self.made(clip)
             _, rows, columns = (int(n) for n in made["image_grid_thw"][0])
             if rows * columns <= most * self._merge**2:
                 return self._joined(made["pixel_values"], rows, columns)

@@ -344,6 +344,13 @@ def test_a_picture_leaves_room_in_the_context(
     assert isinstance(events[-1], End)
 
 
+def test_a_picture_of_a_few_rows_keeps_its_colours(folder: Path) -> None:
+    red = np.zeros((3, 60, 3), np.uint8)
+    red[..., 0] = 255
+    seen = load_encoder(folder).prepare(Image(red))
+    torch.testing.assert_close(seen, seen[:, :1, :1].expand_as(seen))
+
+
 def test_a_picture_that_is_too_long_and_narrow_is_one_sentence(core: AnyToAny) -> None:
     for height, width in ((8, 8 * 201), (8 * 199, 8)):
         with pytest.raises(MediaError, match=f"{width} x {height} pixels is too long and narrow"):
