@@ -33,6 +33,7 @@ from heliograph.model.language import LanguageModel
 from heliograph.model.origins import LANGUAGE, ROWS, Origins, fingerprint
 from heliograph.model.parts import MODALITIES, NAMES, Modality
 from heliograph.model.projections import InputProjection, InputProjectionConfig, OutputProjection
+from heliograph.model.senses import taken_apart
 from heliograph.model.shelf import Shelf
 from heliograph.model.sources import READ, Kind, Size, Source, base_of, find, size_of
 
@@ -201,7 +202,7 @@ def _write_parts(
         folder = directory / "encoders" / name
         if reader.found.folder.is_file():
             reader.encoder.save_pretrained(folder)
-        elif copy and reader.sense is not None:  # its language model is copied already
+        elif copy and taken_apart(reader.found.folder):  # nothing here reads its language model
             own = OwnSense.from_pretrained(reader.found.folder, "auto", **reader.reading)
             own.save_pretrained(folder)
         elif copy:

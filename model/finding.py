@@ -16,6 +16,7 @@ from heliograph.model.decoders.outline import outline_decoder
 from heliograph.model.dialects import SignalSpec
 from heliograph.model.encoders import Encoder, outline_encoder
 from heliograph.model.encoders.imagebind import ImageBind
+from heliograph.model.encoders.own import OwnSense
 from heliograph.model.encoders.pooled import PooledEncoder
 from heliograph.model.encoders.sized import SizedSense
 from heliograph.model.errors import InputError, WeightsError
@@ -116,7 +117,7 @@ def readers_of(parts: Parts) -> dict[str, Reader]:
     """The encoders by their names in the core, each with all that it is to read.
 
     Raises:
-        InputError: one doesn't read what it is to read.
+        InputError: one doesn't read what it is to read, or can't be read by a projection.
         WeightsError: one is missing, damaged or pickled.
     """
     readers: dict[str, Reader] = {}
@@ -135,6 +136,12 @@ def readers_of(parts: Parts) -> dict[str, Reader]:
         for modality in modalities:
             if modality not in encoder.modalities:
                 raise InputError(f"The encoder {name} doesn't read {NAMES[modality]}.")
+        if isinstance(encoder, OwnSense) and encoder.varies:
+            raise InputError(
+                f"The encoder {name} gives {NAMES[modalities[0]]} of several sizes as many "
+                "embeddings as each needs, which only its own language model reads: give it as "
+                "--language, or add --pooled."
+            )
         label = "imagebind" if found.folder.is_file() else _label(found)
         readers[_free(label, readers)] = Reader(found, encoder, modalities, reading)
     return readers

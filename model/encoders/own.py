@@ -63,6 +63,11 @@ class OwnSense(nn.Module):
         return self._tokens
 
     @property
+    def varies(self) -> bool:
+        """Whether one medium has more embeddings than another."""
+        return self.sense.modality == "audio"
+
+    @property
     def blank(self) -> Clip:
         """A medium that takes as much as one can."""
         if self.sense.modality == "audio":  # it is filled up

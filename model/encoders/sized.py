@@ -50,6 +50,11 @@ class SizedSense(OwnSense):
         return int(self.processor.size["longest_edge"]) // self._side**2
 
     @property
+    def varies(self) -> bool:
+        """Whether one medium has more embeddings than another."""
+        return True
+
+    @property
     def blank(self) -> Clip:
         """A picture that takes about the most embeddings."""
         side = int(self.tokens("image") ** 0.5) * self._side

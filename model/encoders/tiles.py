@@ -30,6 +30,11 @@ class Tiled(OwnSense):
     Each has a call of its own: Pixtral's take memory with the square of all patches in one.
     """
 
+    @property
+    def varies(self) -> bool:
+        """Whether one medium has more embeddings than another."""
+        return True
+
     def prepare(self, clip: Clip) -> Tensor:
         """A picture (t, 3, H, W), with its page where there is one.
 

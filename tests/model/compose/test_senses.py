@@ -27,6 +27,7 @@ from heliograph.model.encoders import load_encoder, perceived
 from heliograph.model.encoders.own import OwnSense
 from heliograph.model.errors import InputError, MediaError, WeightsError
 from heliograph.model.generation import GenerationOptions
+from heliograph.model.headers import headers
 from heliograph.model.inspect import inspect
 from heliograph.model.media import Image, Sound, read, write
 from heliograph.model.needs import needs
@@ -442,6 +443,30 @@ def test_an_encoder_that_is_named_takes_its_place(
     projection = core.inputs["image"]
     assert list(projection.parameters()) and not core.language.frames
     assert not projection.config.two_way  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("name", ["qwen2_audio", "llava_next", "internvl", "mistral3"])
+def test_where_media_differ_in_length_another_language_model_reads_only_pooled_ones(
+    name: str, composing: Composing, sensing: Path
+) -> None:
+    modality = MODALITY[name]
+    named = {modality: str(sensing / name)}
+    with pytest.raises(InputError, match=f"{name} gives .* only its own language model reads"):
+        composing(encoders=named)
+    core = AnyToAny.from_pretrained(composing(encoders=named, pooled=True))
+    for medium in (picture(1), picture(2, 30, 90)) if modality == "image" else (sound(0.4),):
+        events = core.generate([[user(medium, "what?")]], GenerationOptions(2))
+        assert isinstance(list(events)[-1], End)
+
+
+def test_eyes_of_another_language_model_are_copied_without_it(
+    composing: Composing, sensing: Path
+) -> None:
+    core_dir = composing(copy=True, encoders={"image": str(sensing / "llava")})
+    saved = headers(core_dir / "encoders" / "llava")
+    assert saved and not any("language_model" in name for name in saved)
+    events = AnyToAny.from_pretrained(core_dir).generate([[user(picture())]], GenerationOptions(2))
+    assert isinstance(list(events)[-1], End)
 
 
 def test_other_encoders_stand_beside_it(own: Callable[..., AnyToAny], folders: Path) -> None:
