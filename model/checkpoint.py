@@ -66,6 +66,21 @@ def readable(directory: Path, *names: str) -> Iterator[None]:
         ) from error
 
 
+def core_config(directory: Path) -> dict[str, Any]:
+    """The ``config.json`` of a core's directory.
+
+    Raises:
+        WeightsError: it is missing, damaged, or that of a single model.
+    """
+    config = read_json(directory / "config.json")
+    if "format" not in config and "model_type" in config:
+        raise WeightsError(
+            f"{directory} holds a {config['model_type']}, which is no core: `heliograph compose` "
+            "makes a core of models."
+        )
+    return config
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write an object as indented JSON."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -32,7 +32,7 @@ from heliograph.model.batching import (
     TrainingSample,
     collate,
 )
-from heliograph.model.checkpoint import read_json, read_tensors, write_json
+from heliograph.model.checkpoint import core_config, read_tensors, write_json
 from heliograph.model.conditions import SEQUENCE, Condition
 from heliograph.model.dialects import DIALECTS, HELIOGRAPH, SignalSpec
 from heliograph.model.errors import InputError, WeightsError
@@ -384,7 +384,7 @@ class AnyToAny(nn.Module):
         else:
             device = device_here(device)
         directory = core_folder(directory, revision)
-        config = read_json(directory / "config.json")
+        config = core_config(directory)
         try:
             if config["format"] != FORMAT:
                 raise WeightsError(

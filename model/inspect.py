@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from heliograph.model.checkpoint import read_json, read_tensors
+from heliograph.model.checkpoint import core_config, read_json, read_tensors
 from heliograph.model.conditions import in_words
 from heliograph.model.core import FORMAT, check_sizes
 from heliograph.model.decoders.outline import outline_decoder
@@ -90,7 +90,7 @@ def inspect(directory: Path | str, verify: bool = False) -> Inspection:
         WeightsError: there is no core, or its own files are damaged.
     """
     directory = core_folder(directory)
-    config = read_json(directory / "config.json")
+    config = core_config(directory)
     try:
         if config["format"] != FORMAT:
             raise WeightsError(f"{directory} has format {config['format']}, not {FORMAT}.")

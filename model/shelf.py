@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from heliograph.model.checkpoint import read_json
+from heliograph.model.checkpoint import core_config
 from heliograph.model.errors import InputError, WeightsError
 from heliograph.model.origins import LANGUAGE, Origins
 from heliograph.model.parts import NAMES, Modality
@@ -69,7 +69,7 @@ class Shelf:
         Raises:
             WeightsError: its ``config.json`` is missing or damaged.
         """
-        config = read_json(directory / "config.json")
+        config = core_config(directory)
         try:
             encoders = {name: tuple(known) for name, known in config["encoders"].items()}
             origins = Origins.from_config(config)

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
-from heliograph.model.checkpoint import read_json, write_json
+from heliograph.model.checkpoint import core_config, read_json, write_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.data.examples import BadRow
 from heliograph.model.data.prepared import Prepared
@@ -173,7 +173,7 @@ def _check_trains(settings: Settings) -> None:
         WeightsError: the core's ``config.json`` is missing or damaged.
     """
     recipe = settings.recipe
-    inputs = read_json(settings.core / "config.json").get("inputs", {}).values()
+    inputs = core_config(settings.core).get("inputs", {}).values()
     trains = recipe.outputs or recipe.language or any(i["kind"] != "own" for i in inputs)
     if not trains:
         raise InputError(

@@ -13,6 +13,9 @@ from heliograph.model.checkpoint import read_json, write_json
 from heliograph.model.core import AnyToAny
 from heliograph.model.errors import WeightsError
 from heliograph.model.inspect import Inspection, Part, inspect
+from heliograph.model.needs import needs
+from heliograph.model.training.alignment.run import train
+from heliograph.model.training.alignment.settings import Settings
 
 
 def named(found: Inspection) -> dict[str, Part]:
@@ -103,6 +106,13 @@ def test_a_part_that_is_gone_or_changed_is_told_and_the_others_too(
     gone = named(inspect(core_dir))
     assert gone["encoders/clip"].parameters is None
     assert gone["inputs.image"].state == "fresh"
+
+
+def test_a_model_that_is_given_for_a_core_is_told_so(folders: Path, tmp_path: Path) -> None:
+    run = Settings("encode", folders / "llama", tmp_path / "rows.json", tmp_path, tmp_path / "run")
+    for read in (inspect, needs, AnyToAny.from_pretrained, lambda core: train(run, quiet=True)):
+        with pytest.raises(WeightsError, match="llama holds a llama, which is no core: .* compose"):
+            read(folders / "llama")
 
 
 def test_a_damaged_core_is_one_sentence(composed: Path, tmp_path: Path) -> None:
