@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from heliograph.model.language import LanguageModel
+from heliograph.model.training.team import ALONE, Team
 
 SHORT = 16
 """Fewer tokens than these aren't worth a pass of their own."""
@@ -28,6 +29,7 @@ def cut_hidden(
     trained: Tensor,
     blocks: Tensor | None = None,
     positions: Tensor | None = None,
+    divided: Team = ALONE,
 ) -> Tensor:
     """Last hidden states as ``language.hidden`` gives them; 0 at padding.
 
@@ -38,6 +40,8 @@ def cut_hidden(
         trained: (B, T) bool: where an input depends on what is trained.
         blocks: (B, T), as ``language.hidden`` takes them; nothing in them is trained.
         positions: (4, B, T), likewise, of media on three axes; counted where left out.
+        divided: the processes among which the language model's parameters are divided. Each brings
+            its share of a layer to each pass, so all make the same passes.
 
     Returns:
         (B, T, W).
@@ -50,11 +54,13 @@ def cut_hidden(
         number = blocks.gather(1, starts.unsqueeze(1))  # (B, 1)
         starts = torch.where(number[:, 0] > 0, (blocks == number).int().argmax(1), starts)
     most = int(starts.max())
-    if int(starts.min()) == 0 or most < SHORT:
+    if divided.any(int(starts.min()) == 0 or most < SHORT):
         return language.hidden(embeddings, mask, positions, blocks=blocks)
     cache = DynamicCache(config=language.model.config)
-    alike = blocks is None and not any(cache.is_sliding)  # the same for all, wherever it ends
-    begun = _shared(embeddings[:, : int(starts.min())], positions) if alike else 0
+    # Padding lies between what rows share and the rest, which a window would count. And whether
+    # rows share something isn't the same in each process.
+    sharing = blocks is None and not any(cache.is_sliding) and divided.size == 1
+    begun = _shared(embeddings[:, : int(starts.min())], positions) if sharing else 0
     rows = torch.arange(len(mask), device=mask.device).unsqueeze(1)  # (B, 1)
     # The first parts end side by side, so that distances between keys are those of the row.
     before = torch.arange(begun, most, device=mask.device) - (most - starts).unsqueeze(1)  # (B, P)

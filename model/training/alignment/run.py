@@ -91,7 +91,7 @@ def assembled(
     far_from = None
     if settings.recipe.outputs:
         far_from = condition_loss(core, {m: prepared.conditioner(m) for m in core.makes})
-    forward = Forward(core, rows, settings, far_from)
+    forward = Forward(core, rows, settings, far_from, team)
     if settings.divided(team.size):
         shard(forward, core, team)
     if settings.packs:

@@ -24,7 +24,7 @@ from heliograph.model.training.alignment.rows import NewRows
 from heliograph.model.training.alignment.settings import Settings
 from heliograph.model.training.alignment.stream import StepData
 from heliograph.model.training.loop import Losses
-from heliograph.model.training.team import Team
+from heliograph.model.training.team import ALONE, Team
 
 FIGURES = ("loss", "words", "condition", "right", *MODALITIES)
 ANSWERS = ("loss", "words", "right")
@@ -40,10 +40,12 @@ class Forward(nn.Module):
         rows: NewRows | None,
         settings: Settings,
         far_from: Callable[[Outputs], dict[Any, Tensor]] | None,
+        team: Team = ALONE,
     ) -> None:
         super().__init__()
         self.core, self.rows = core, rows
         self._settings, self._far_from = settings, far_from
+        self._divided = team if settings.divided(team.size) else ALONE
 
     def forward(self, batch: Batch, counts: Tensor) -> Tensor:
         """Losses of a piece, (7,), in the order of ``FIGURES``.
@@ -57,9 +59,14 @@ class Forward(nn.Module):
             embeddings = core.embed(batch.ids, batch.media)  # (B, T, W)
             blocks = core.blocks(batch.ids, batch.media)
             if self._settings.cuts:
-                trained, positions = self._inputs(batch), batch.positions
                 hidden = cut_hidden(
-                    core.language, embeddings, batch.mask, trained, blocks, positions
+                    core.language,
+                    embeddings,
+                    batch.mask,
+                    self._inputs(batch),
+                    blocks,
+                    batch.positions,
+                    self._divided,
                 )
             else:
                 mask = batch.mask if batch.positions is None else None

@@ -22,6 +22,7 @@ from heliograph.model.training.alignment.parts import check_packing
 from heliograph.model.training.alignment.prefix import cut_hidden
 from heliograph.model.training.alignment.rows import NewRows
 from heliograph.model.training.alignment.run import train
+from heliograph.model.training.team import Team
 
 from .conftest import World
 from .families import FAMILIES, core_of
@@ -260,3 +261,21 @@ def test_rows_are_written_into_the_model_and_nothing_else() -> None:
         changed = (x != before[name]).any(-1).nonzero().flatten().tolist() if x.dim() > 1 else []
         expected = name.startswith(("model.embed_tokens", "lm_head"))
         assert changed == (rows.ids.tolist() if expected else [])
+
+
+@pytest.mark.parametrize("other_is_short", [True, False])
+def test_processes_that_divide_a_model_make_the_same_passes(
+    other_is_short: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each layer is put together from all of them in each pass, forwards and backwards."""
+    monkeypatch.setattr(Team, "any", lambda team, happened: happened or other_is_short)
+    core, rows = frozen("Llama", True)
+    batch = packed(core, [sample_of((PROMPT, *talk)) for talk in ASKED[:2]], [0], [1])
+    embeddings, trained = core.embed(batch.ids, batch.media), rows.within(batch.ids)
+    full = core.language.hidden(embeddings, batch.mask)
+    sizes = watched(core)
+    states = cut_hidden(core.language, embeddings, batch.mask, trained, divided=Team(0, 2))
+    assert [with_gradients for _, _, with_gradients in sizes] == (
+        [True] if other_is_short else [False, True]
+    )
+    torch.testing.assert_close(states[batch.mask > 0], full[batch.mask > 0], rtol=1e-4, atol=1e-5)

@@ -18,12 +18,14 @@ from .test_runs import ROOT, losses
 
 SCRIPT = """
 import sys
+from datetime import timedelta
 from pathlib import Path
 import torch
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-torch.distributed.init_process_group("gloo")
+# Where one makes another pass than the other, both wait.
+torch.distributed.init_process_group("gloo", timeout=timedelta(minutes=4))
 core, data, prepared, out = map(Path, sys.argv[1:5])
 short = dict(steps=4, batch=6, at_once=2, learning_rate=1e-2, log_every=1, rank=4)
 kinds = {"copied": {}, "divided": {"shard": True}, "quantised": {"qlora": True}}
@@ -137,7 +139,7 @@ def run_by_two(script: str, launcher: list[str], folder: Path, *arguments: str) 
 @pytest.mark.parametrize(
     ("launcher", "stages", "kinds"),
     [
-        (TORCHRUN, ("decode", "instruct"), ("copied", "divided")),
+        (TORCHRUN, ("encode", "decode", "instruct"), ("copied", "divided")),
         (ACCELERATE, ("instruct",), ("divided",)),
     ],
     ids=["torchrun", "accelerate"],
