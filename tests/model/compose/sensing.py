@@ -419,3 +419,19 @@ def _tokenizer(*marks: str) -> Any:
     tokenizer = train_tokenizer(CORPUS * 10, 400)
     tokenizer.add_tokens(list(marks), special_tokens=True)
     return tokenizer
+
+
+SAVED = {
+    "llava": save_llava,
+    "qwen2_audio": save_qwen2_audio,
+    "llava_next": save_llava_next,
+    "llava_onevision": save_onevision,
+    "internvl": save_internvl,
+    "mistral3": save_mistral3,
+    "idefics3": save_idefics3,
+    "smolvlm": save_smolvlm,
+    "gemma3": save_gemma3,
+    "qwen2_vl": save_qwen2_vl,
+    "qwen2_5_vl": save_qwen2_5_vl,
+}
+"""What saves a small one of each of ``SENSES``, by the ``model_type``."""

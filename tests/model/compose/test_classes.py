@@ -30,6 +30,7 @@ from heliograph.model.errors import InputError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.media import Clip, Film, Image, Sound, write
 from heliograph.model.parts import Media, Modality
+from heliograph.model.senses import SENSES
 from heliograph.model.signals import End, SignalReady
 from heliograph.model.testing import CORPUS, FAMILIES, small_family, user
 from heliograph.model.tokenizer import train_tokenizer
@@ -37,33 +38,9 @@ from heliograph.model.training.alignment import memory
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import (
-    save_gemma3,
-    save_idefics3,
-    save_internvl,
-    save_llava,
-    save_llava_next,
-    save_mistral3,
-    save_onevision,
-    save_qwen2_5_vl,
-    save_qwen2_audio,
-    save_qwen2_vl,
-    save_smolvlm,
-)
+from .sensing import SAVED
 
-OWN = {
-    "LlavaForConditionalGeneration": save_llava,
-    "Qwen2AudioForConditionalGeneration": save_qwen2_audio,
-    "LlavaNextForConditionalGeneration": save_llava_next,
-    "LlavaOnevisionForConditionalGeneration": save_onevision,
-    "InternVLForConditionalGeneration": save_internvl,
-    "Mistral3ForConditionalGeneration": save_mistral3,
-    "Idefics3ForConditionalGeneration": save_idefics3,
-    "SmolVLMForConditionalGeneration": save_smolvlm,
-    "Gemma3ForConditionalGeneration": save_gemma3,
-    "Qwen2VLForConditionalGeneration": save_qwen2_vl,
-    "Qwen2_5_VLForConditionalGeneration": save_qwen2_5_vl,
-}
+OWN = {sense.kind: SAVED[name] for name, sense in SENSES.items()}
 """Language models that see or hear by themselves, and what saves a small one."""
 TRAINS: dict[str, tuple[str, ...]] = {
     "encode": ("inputs.",),

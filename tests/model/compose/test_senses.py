@@ -40,48 +40,10 @@ from heliograph.model.testing import assistant, made, user
 from heliograph.model.training.alignment.run import train
 from heliograph.model.training.alignment.settings import Settings
 
-from .sensing import (
-    QwenVLProcessor,
-    save_gemma3,
-    save_idefics3,
-    save_internvl,
-    save_llava,
-    save_llava_next,
-    save_mistral3,
-    save_onevision,
-    save_qwen2_5_vl,
-    save_qwen2_audio,
-    save_qwen2_vl,
-    save_smolvlm,
-)
+from .sensing import SAVED, QwenVLProcessor, save_gemma3, save_llava
 
 Composing = Callable[..., Path]
-CLASSES = {
-    "llava": tf.LlavaForConditionalGeneration,
-    "qwen2_audio": tf.Qwen2AudioForConditionalGeneration,
-    "llava_next": tf.LlavaNextForConditionalGeneration,
-    "llava_onevision": tf.LlavaOnevisionForConditionalGeneration,
-    "internvl": tf.InternVLForConditionalGeneration,
-    "mistral3": tf.Mistral3ForConditionalGeneration,
-    "gemma3": tf.Gemma3ForConditionalGeneration,
-    "idefics3": tf.Idefics3ForConditionalGeneration,
-    "smolvlm": tf.SmolVLMForConditionalGeneration,
-    "qwen2_vl": tf.Qwen2VLForConditionalGeneration,
-    "qwen2_5_vl": tf.Qwen2_5_VLForConditionalGeneration,
-}
-SAVED = {
-    "llava": save_llava,
-    "qwen2_audio": save_qwen2_audio,
-    "llava_next": save_llava_next,
-    "llava_onevision": save_onevision,
-    "internvl": save_internvl,
-    "mistral3": save_mistral3,
-    "idefics3": save_idefics3,
-    "smolvlm": save_smolvlm,
-    "gemma3": save_gemma3,
-    "qwen2_vl": save_qwen2_vl,
-    "qwen2_5_vl": save_qwen2_5_vl,
-}
+CLASSES = {name: getattr(tf, sense.kind) for name, sense in SENSES.items()}
 NAMES = tuple(CLASSES)
 THREE_AXES = ("qwen2_vl", "qwen2_5_vl")
 TRANSFORMER = "VisionTransformerPretrainedModel"
