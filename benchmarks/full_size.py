@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from heliograph.model.parts import Modality
 
 REFERENCE = {"encode": 7.4, "decode": 5.6}
-"""Samples in a second on each card that NExT-GPT's own code takes in, by stage."""
+"""Samples in a second that each card of the reference takes in, by stage."""
 MANY = {"encode": 128, "decode": 64, "instruct": 16}
 """Samples of a step, in one forward pass, besides those of the recipe."""
 LIMIT = 420.0
