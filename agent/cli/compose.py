@@ -235,6 +235,8 @@ def _show(found: Inspection) -> None:
     console.print(table)
     if sources.rows:
         console.print(sources)
-    reads, makes = ", ".join(found.sees) or "nothing", ", ".join(found.makes) or "nothing"
+    there = {part.part for part in found.parts}
+    made = [m if f"decoders/{m}" in there else f"{m} (no decoder)" for m in found.makes]
+    reads, makes = ", ".join(found.sees) or "nothing", ", ".join(made) or "nothing"
     told = f"Reads {reads}; makes {makes}; {found.parameters:,} parameters."
     console.print(told, highlight=False)

@@ -407,6 +407,9 @@ def test_the_command_imports(
     assert ended.value.code in (0, None)
     assert "image (no decoder)" in capsys.readouterr().err
     assert sorted(os.listdir(tmp_path)) == ["core"]
+    with pytest.raises(SystemExit):
+        main(["inspect", arguments[-1]])
+    assert "makes image (no decoder), audio (no decoder)" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == InputError.exit_code
