@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,6 +36,7 @@ from heliograph.model.training.team import Team, joined
 
 FIGURES = "figures.json"
 """Beside the run: what was measured when it finished."""
+LOSS = "loss, mean of the last hundred steps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,12 +142,14 @@ def train(
             describe=str,
         )
         leads, facts = team.leads, _facts(run, outcome)
+        facts["precision"] = "bfloat16, float32 of what trains" if settings.bf16 else "float32"
         new = run.stream.tokens > 0
         del run
     if not outcome.finished or not leads:
         return outcome, None
     gc.collect()  # the language model is read again: one of them in memory is enough
     facts = _kept(settings.out / FIGURES, facts, new)
+    outcome = replace(outcome, loss=float(facts[LOSS]))
     parts = memory.parts(settings)
     directory = publish(settings)
     write_card(settings, directory, parts, facts)
@@ -186,7 +189,7 @@ def _facts(run: Run, outcome: Outcome) -> dict[str, str]:
     stream, team = run.stream, run.team
     facts = {
         "steps": f"{outcome.step:,}",
-        "loss, mean of the last hundred steps": f"{outcome.loss:.4f}",
+        LOSS: f"{outcome.loss:.4f}",
         "seconds, since it was last started": f"{outcome.seconds:,.0f}",
         "tokens read, since it was last started": f"{stream.tokens:,}",
         "samples cut to the longest length": f"{stream.cut:,}",
