@@ -41,9 +41,20 @@ class Recipe:
     """The rate where all of the language model trains."""
 
     def unfit(
-        self, example: Example, sees: Collection[Modality], makes: Collection[Modality]
+        self,
+        example: Example,
+        sees: Collection[Modality],
+        makes: Collection[Modality],
+        own: Collection[Modality] = (),
     ) -> str | None:
-        """Why a row can't serve here, in a few words; ``None`` where it can."""
+        """Why a row can't serve here, in a few words; ``None`` where it can.
+
+        Args:
+            example: the row.
+            sees: what the core reads.
+            makes: what it makes.
+            own: what its language model reads by itself, without a projection that could train.
+        """
         shown = {media.modality for media in example.media(made=False)}
         made = {media.modality for media in example.media(made=True)}
         for modality in sorted(shown - set(sees)):
@@ -52,6 +63,8 @@ class Recipe:
             return f"these weights can't make {NAMES[modality]}"
         if self.shows and not shown:
             return "they show no medium"
+        if self.shows and shown <= set(own):
+            return "what they show is read without a projection"
         if self.makes is True and not made:
             return "nothing is made in them"
         if self.makes is False and made:

@@ -84,6 +84,7 @@ class Stream:
             InputError: there are fewer samples in a step than processes.
         """
         self._core, self._prepared, self._settings, self._team = core, prepared, settings, team
+        self._own = [m for m in core.sees if next(core.inputs[m].parameters(), None) is None]
         self._mixture = settings.mixture()
         self._told: set[Origin] = set()
         self._report = bad
@@ -181,7 +182,8 @@ class Stream:
                 raise DataError(f"{example.origin}: {error}") from None
 
     def _unfit(self, example: Example) -> str | None:
-        return self._settings.recipe.unfit(example, self._core.sees, self._core.makes)
+        core = self._core
+        return self._settings.recipe.unfit(example, core.sees, core.makes, self._own)
 
     def _arranged(self, group: int) -> list[list[Drawn]]:
         """The steps of a group."""

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from heliograph.model.data.preparing import PrepareOptions, prepare
 from heliograph.model.data.sets import DataSet, examples
 from heliograph.model.encoders import load_encoder, perceived
 from heliograph.model.encoders.own import OwnSense
-from heliograph.model.errors import InputError, MediaError, WeightsError
+from heliograph.model.errors import DataError, InputError, MediaError, WeightsError
 from heliograph.model.generation import GenerationOptions
 from heliograph.model.headers import headers
 from heliograph.model.inspect import inspect
@@ -505,6 +506,28 @@ def test_stages_train_what_there_is(composing: Composing, sensing: Path, tmp_pat
         torch.testing.assert_close(after.encode(picture()), before.encode(picture()))
         states = {part.part: part.state for part in inspect(trained).parts}
         assert states["inputs.image"] == "frozen" and states["language"] == "aligned"
+
+
+def test_rows_that_only_its_own_eyes_read_train_no_projection(
+    composing: Composing, sensing: Path, folders: Path, tmp_path: Path
+) -> None:
+    encoders = {"audio": str(folders / "clap")}
+    core_dir = composing(language=str(sensing / "gemma3"), encoders=encoders)
+    (tmp_path / "seen.png").write_bytes(picture().data)
+    (tmp_path / "heard.wav").write_bytes(sound(0.4).data)
+    seen = {"input_image": "seen.png", "conversations": talk("<image>\nwhat is this?", "a dog")}
+    heard = {"input_audio": "heard.wav", "conversations": talk("<audio>\nand this?", "a bell")}
+    data, prepared = tmp_path / "rows.json", tmp_path / "prepared"
+    data.write_text(json.dumps([seen, heard]))
+    prepare(core_dir, prepared, [DataSet.of(data)])
+    settings = Settings("encode", core_dir, data, prepared, tmp_path / "run", steps=2, batch=2)
+    _, trained = train(settings, device="cpu", quiet=True)
+    assert trained is not None
+    reason = "| rows left out because what they show is read without a projection | "
+    assert reason in (trained / "README.md").read_text()
+    data.write_text(json.dumps([seen]))
+    with pytest.raises(DataError, match="no row .* can use: what they show is read without a proj"):
+        train(replace(settings, out=tmp_path / "other"), device="cpu", quiet=True)
 
 
 def test_pictures_say_their_size_in_sixteen_bits_too(sensing: Path) -> None:
