@@ -128,7 +128,8 @@ def opening(found: Inspection, title: str, name: str, stated: Iterable[str] = ()
         f"# {title}",
         "",
         "An any-to-any core of Heliograph. "
-        f"It reads {_said(found.sees)}; it makes {_said(found.makes)}.",
+        f"It reads {_said(found.sees)}; it makes {_said(found.makes)}"
+        + (f", but has no decoder for {_said(found.undecoded)}." if found.undecoded else "."),
         "",
         "```python",
         "from heliograph.model import AnyToAny",

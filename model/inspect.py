@@ -74,6 +74,12 @@ class Inspection:
         return sum(part.parameters or 0 for part in self.parts)
 
     @property
+    def undecoded(self) -> tuple[Modality, ...]:
+        """What it signals and has no decoder for."""
+        there = {part.part for part in self.parts}
+        return tuple(m for m in self.makes if f"decoders/{m}" not in there)
+
+    @property
     def licences(self) -> dict[str, str]:
         """Those that are known, by part."""
         return {part.part: part.licence for part in self.parts if part.licence}

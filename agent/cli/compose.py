@@ -235,8 +235,7 @@ def _show(found: Inspection) -> None:
     console.print(table)
     if sources.rows:
         console.print(sources)
-    there = {part.part for part in found.parts}
-    made = [m if f"decoders/{m}" in there else f"{m} (no decoder)" for m in found.makes]
+    made = [f"{m} (no decoder)" if m in found.undecoded else m for m in found.makes]
     reads, makes = ", ".join(found.sees) or "nothing", ", ".join(made) or "nothing"
     told = f"Reads {reads}; makes {makes}; {found.parameters:,} parameters."
     console.print(told, highlight=False)

@@ -166,8 +166,16 @@ def _sets(
     split: str | None,
     columns: list[str] | None,
 ) -> list[DataSet]:
+    from heliograph.model.data.mixture import Mixture, is_mixture
     from heliograph.model.data.sets import DataSet
+    from heliograph.model.errors import InputError
 
+    mixtures = [file for file in files if is_mixture(file)]
+    if mixtures and (root, roots, split, columns, pairs) != (None, None, None, None, "describe"):
+        raise InputError(
+            f"{mixtures[0]} is a mixture, which says itself where media lie and how rows are read: "
+            "leave --root and the like out."
+        )
     values = {
         "root": root,
         "roots": _named("--roots", "image=DIR", roots),
@@ -175,7 +183,13 @@ def _sets(
         "split": split,
         "columns": _named("--columns", "media=NAME", columns),
     }
-    return [DataSet.of(file, **values) for file in files]
+    return [
+        source
+        for file in files
+        for source in (
+            Mixture.read(file).sources if file in mixtures else [DataSet.of(file, **values)]
+        )
+    ]
 
 
 def _named(option: str, example: str, entries: list[str] | None) -> dict[str, str]:

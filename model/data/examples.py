@@ -32,7 +32,8 @@ class Origin:
 
     def __str__(self) -> str:
         if self.line is not None:
-            return f"{self.file}, line {self.line}"
+            shared = self.line <= self.index  # rows of an array may stand on one line
+            return f"{self.file}, line {self.line}" + (f", row {self.index}" if shared else "")
         return f"{self.file}, {f'row {self.index}' if self.name is None else self.name}"
 
 

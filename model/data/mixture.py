@@ -21,6 +21,8 @@ from heliograph.model.data.examples import BadRow, Example
 from heliograph.model.data.sets import DataSet, examples, first_error
 from heliograph.model.errors import DataError, InputError, MissingExtra
 
+LARGEST = 1_000_000
+"""Bytes of a mixture; a larger file of JSON is a data set."""
 HELD_BYTES = 256 * 1024**2
 """Of media that come with their rows: no more are held for shuffling."""
 
@@ -147,3 +149,16 @@ def _yaml(text: str, path: Path) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML that can be read.") from error
+
+
+def is_mixture(path: Path) -> bool:
+    """Whether a file is a mixture and not a data set."""
+    if path.suffix in (".yaml", ".yml"):
+        return True
+    if not path.is_file() or path.stat().st_size > LARGEST:
+        return False
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(value, dict) and "sources" in value

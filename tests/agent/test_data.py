@@ -100,6 +100,22 @@ def test_check_names_bad_rows_in_plain_signs_and_fails(run: CommandLine) -> None
     assert out.splitlines()[-1] == "2 of 5 rows can't be used."
 
 
+def test_rows_of_one_line_are_told_apart(run: CommandLine, data: Path) -> None:
+    (data / "one.json").write_text(json.dumps([{"caption": "none"}] * 2))
+    _, out, _ = run("check", "one.json")
+    named = [line.split(":")[0] for line in out.splitlines() if ":" in line]
+    assert named == ["one.json, line 1", "one.json, line 1, row 1"]
+
+
+def test_a_mixture_is_checked_by_its_sources(run: CommandLine, data: Path) -> None:
+    both = run("check", "good.json", "bad.jsonl")
+    sources = [{"path": "good.json"}, {"path": "bad.jsonl"}]
+    (data / "both.json").write_text(json.dumps({"sources": sources}))
+    assert run("check", "both.json") == both
+    code, _, err = run("check", "both.json", "--pairs", "make")
+    assert code == 2 and "both.json is a mixture" in err
+
+
 def test_check_bounds_what_it_names(run: CommandLine) -> None:
     code, out, _ = run("check", "bad.jsonl", "--show", "1")
     assert code == 1 and "… and 1 more." in out and "line 3" not in out

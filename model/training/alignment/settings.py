@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heliograph.model.checkpoint import fingerprint, read_json, write_json
-from heliograph.model.data.mixture import Mixture, Source
+from heliograph.model.data.mixture import Mixture, Source, is_mixture
 from heliograph.model.data.prepared import Prepared
 from heliograph.model.errors import DataError, InputError
 from heliograph.model.origins import LANGUAGE
@@ -17,8 +16,6 @@ from heliograph.model.training.alignment.recipes import Recipe, recipe
 from heliograph.model.training.loop import Schedule
 
 FILE = "settings.json"
-LARGEST_MIXTURE = 1_000_000
-"""Bytes: a larger file of JSON is a data set."""
 _TRAINED = ("config.json", "projections.safetensors", LANGUAGE)
 """What a run reads of a core's directory: encoders and decoders come in by prepared data."""
 _SHARDS = (".tar", ".tar.gz", ".tgz", ".parquet", ".arrow")
@@ -158,7 +155,7 @@ class Settings:
         Raises:
             InputError: the file of a mixture can't be used.
         """
-        if _is_mixture(self.data):
+        if is_mixture(self.data):
             mixture = Mixture.read(self.data)
         else:
             mixture = Mixture(sources=(Source(path=self.data),))
@@ -249,15 +246,3 @@ def _rows(source: Source) -> str:
     except OSError as error:
         raise DataError(f"{source.path} can't be read: {error.strerror}.") from error
     return digest.hexdigest()[:16]
-
-
-def _is_mixture(path: Path) -> bool:
-    if path.suffix in (".yaml", ".yml"):
-        return True
-    if not path.is_file() or path.stat().st_size > LARGEST_MIXTURE:
-        return False
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(value, dict) and "sources" in value

@@ -410,6 +410,8 @@ def test_the_command_imports(
     with pytest.raises(SystemExit):
         main(["inspect", arguments[-1]])
     assert "makes image (no decoder), audio (no decoder)" in capsys.readouterr().out
+    page = card(inspect(tmp_path / "core"), "somebody/core")
+    assert "but has no decoder for pictures, sounds, films." in page
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == InputError.exit_code
