@@ -94,6 +94,7 @@ def _tried(
     """What a way gives, and the memory that it took, or why it gave nothing more."""
     import torch
 
+    from heliograph.model.errors import in_one_line
     from heliograph.model.training.alignment.measure import peak
 
     if device.type == "cuda":
@@ -103,7 +104,7 @@ def _tried(
     try:
         yield from way()
     except Exception as error:  # one kind of card may lack what another has
-        what = " ".join(str(error).split())[:300]
+        what = in_one_line(error)
         yield Missing("full_size", title, f"{type(error).__name__}: {what}")
         return
     yield figure("full_size", f"{title}: peak memory", "GB", [peak(device) / GB])

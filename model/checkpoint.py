@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 
 LOCAL: Mapping[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 """How transformers and diffusers are to read a folder: what lies there is all that is read, and
@@ -59,7 +59,7 @@ def readable(directory: Path, *names: str) -> Iterator[None]:
     try:
         yield
     except StrictDataclassError as error:
-        what = " ".join(str(error.__cause__ or error).split())
+        what = in_one_line(error.__cause__ or error, None)
         raise WeightsError(
             f"The weights are damaged: {directory / 'config.json'} has a value that it can't have "
             f"({what})."

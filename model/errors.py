@@ -89,3 +89,8 @@ class Cancelled(HeliographError):
     """The caller asked for the work to stop."""
 
     exit_code = 130
+
+
+def in_one_line(error: object, most: int | None = 300) -> str:
+    """What a library said of something, as a part of one sentence: at most so many characters."""
+    return " ".join(str(error).split())[:most]

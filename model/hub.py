@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from heliograph.model.checkpoint import read_json, write_json
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.errors import InputError, WeightsError, in_one_line
 from heliograph.model.files import write_atomically
 from heliograph.model.inspect import Inspection, inspect
 from heliograph.model.origins import Origins
@@ -71,7 +71,7 @@ def push_to_hub(directory: Path, repository: str, private: bool = True) -> str:
                 commit_message="Upload a Heliograph core",
             )
     except Exception as error:  # what the hub's HTTP client raises is not in one tree
-        what = " ".join(str(error).split())[:200]
+        what = in_one_line(error, 200)
         raise WeightsError(f"{repository} can't be written: {what}") from error
     return str(commit.commit_url)
 

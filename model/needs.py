@@ -20,7 +20,7 @@ from heliograph.model.decoders.recipes import recipe
 from heliograph.model.decoders.workload import workload
 from heliograph.model.encoders import Encoder, outline_encoder
 from heliograph.model.encoders.own import OwnSense
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.headers import headers
 from heliograph.model.media import Clip, Film, Image, Sound
 from heliograph.model.origins import LANGUAGE
@@ -157,7 +157,7 @@ def _language_in(folder: Path, own: Path) -> Need:
         with quiet():
             model = meta_model(folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        what = " ".join(str(error).split())[:200]
+        what = in_one_line(error, 200)
         raise WeightsError(
             f"{folder} is no causal language model of transformers: {what}"
         ) from error

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from heliograph.model.checkpoint import read_tensors, readable
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.headers import Header, check_shapes, headers, read
 from heliograph.model.pretrained import meta_model, read_model
 from heliograph.model.quiet import quiet
@@ -47,7 +47,7 @@ def outline_language(folder: Path) -> PreTrainedModel:
             if (folder / "generation_config.json").is_file():
                 model.generation_config = GenerationConfig.from_pretrained(folder)
     except (OSError, ValueError, KeyError, TypeError, ImportError) as error:
-        what = " ".join(str(error).split())[:200]
+        what = in_one_line(error, 200)
         raise WeightsError(
             f"{folder} is no causal language model of transformers: {what}"
         ) from error

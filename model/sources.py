@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from heliograph.model.checkpoint import read_json
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.errors import InputError, WeightsError, in_one_line
 from heliograph.model.primer import WEIGHTS
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _snapshot(
                 f"There is no folder {name}, and no model of that id in the cache of "
                 "huggingface_hub: set HF_HUB_OFFLINE=0 to download it."
             ) from error
-        what = " ".join(str(error).split())[:200]
+        what = in_one_line(error, 200)
         raise WeightsError(f"{name} can't be downloaded: {what}") from error
 
 

@@ -33,7 +33,7 @@ from heliograph.agent.cli import (
     standard,
     train,
 )
-from heliograph.model.errors import Cancelled, HeliographError
+from heliograph.model.errors import Cancelled, HeliographError, in_one_line
 
 QUIET = {
     "TRANSFORMERS_VERBOSITY": "error",
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:  # a bug of ours, told as one sentence all the same
         if os.environ.get("HELIOGRAPH_DEBUG"):
             raise
-        what = " ".join(str(error).split())
+        what = in_one_line(error, None)
         _fail(
             f"Something went wrong inside ({type(error).__name__}: {what}); "
             "HELIOGRAPH_DEBUG=1 shows where.",

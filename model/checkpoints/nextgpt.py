@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from heliograph.model.checkpoints.imagebind import imagebind
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.parts import NAMES, Modality
 from heliograph.model.projections import (
     InputProjection,
@@ -177,7 +177,7 @@ def _filled(module: _Module, state: Mapping[str, Tensor], what: str) -> _Module:
     try:
         module.load_state_dict(dict(state), strict=True)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise WeightsError(f"The {what} doesn't fit its sizes: {reason}") from error
     module.eval()
     return module

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from heliograph.model.data.examples import BadRow, Example, MediaFile, Origin
 from heliograph.model.data.pairs import PairStyle, pair
 from heliograph.model.data.roots import Roots
-from heliograph.model.errors import DataError, MediaError, MissingExtra
+from heliograph.model.errors import DataError, MediaError, MissingExtra, in_one_line
 from heliograph.model.media import read_bytes, sniff
 from heliograph.model.parts import MODALITIES
 
@@ -51,7 +51,7 @@ def examples(
     for index, row in enumerate(_until_damaged(_undecoded(data, media))):
         origin = Origin(path, index)
         if isinstance(row, Exception):
-            why = " ".join(str(row).split())[:300]
+            why = in_one_line(row)
             yield BadRow(origin, f"The data set is damaged from this row on ({why}).")
             return
         try:
@@ -79,7 +79,7 @@ def _opened(path: Path, split: str | None) -> Dataset | IterableDataset:
             found = datasets.load_dataset("parquet", data_files=by_split, streaming=True)
             splits = dict(found)
     except Exception as error:  # the library raises dozens of kinds on damaged files
-        why = " ".join(str(error).split())[:300]
+        why = in_one_line(error)
         raise DataError(f"{path} can't be read as a data set ({why}).") from error
     if splits is None:
         return found

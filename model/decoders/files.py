@@ -16,7 +16,7 @@ from heliograph.model.checkpoint import LOCAL, check_folder, read_json, write_js
 from heliograph.model.decoders.motion import animated
 from heliograph.model.decoders.recipe import Recipe
 from heliograph.model.decoders.recipes import recipe
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.quiet import quiet
 from heliograph.model.sources import base_of
 
@@ -159,8 +159,9 @@ class _one_sentence:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, ImportError):  # of a scheduler, say, that needs a library of its own
+            what = in_one_line(error)
             raise WeightsError(
-                f"The decoder in {self._directory} needs more than is installed: {_line(error)}"
+                f"The decoder in {self._directory} needs more than is installed: {what}"
             ) from error
         from huggingface_hub.errors import StrictDataclassError
 
@@ -168,9 +169,5 @@ class _one_sentence:
         if isinstance(error, known | StrictDataclassError):
             raise WeightsError(
                 f"The decoder in {self._directory} can't be loaded: its files are damaged or "
-                f"don't fit each other ({_line(error)})."
+                f"don't fit each other ({in_one_line(error)})."
             ) from error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

@@ -20,7 +20,7 @@ from heliograph.model.decoders.adapter import DiffusionDecoder
 from heliograph.model.decoders.files import read_settings
 from heliograph.model.decoders.recipe import Recipe
 from heliograph.model.decoders.recipes import recipe
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.headers import check_shapes, headers
 from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
@@ -115,7 +115,7 @@ def _one_sentence(directory: Path) -> Iterator[None]:
         with quiet("diffusers"):
             yield
     except (*known, StrictDataclassError) as error:
-        what = " ".join(str(error).split())[:300]
+        what = in_one_line(error)
         raise WeightsError(
             f"The decoder in {directory} can't be read: its files are damaged or don't fit each "
             f"other ({what})."

@@ -37,7 +37,7 @@ from heliograph.model.encoders.branches import (
 )
 from heliograph.model.encoders.config import ImageBindConfig
 from heliograph.model.encoders.layers import Trunk
-from heliograph.model.errors import WeightsError
+from heliograph.model.errors import WeightsError, in_one_line
 from heliograph.model.media import Clip, Film, Image
 from heliograph.model.parts import MODALITIES, Modality
 
@@ -254,6 +254,6 @@ class ImageBind(nn.Module):
                 model = cls(config)
             model.load_state_dict(dict(tensors), strict=True, assign=True)
         except (RuntimeError, TypeError, ValueError) as error:
-            lines = " ".join(str(error).split())
-            raise WeightsError(f"The weights don't fit this ImageBind: {lines[:300]}") from error
+            what = in_one_line(error)
+            raise WeightsError(f"The weights don't fit this ImageBind: {what}") from error
         return model.to(dtype).eval()

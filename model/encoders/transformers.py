@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from heliograph.model.checkpoint import LOCAL, readable
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.errors import InputError, WeightsError, in_one_line
 from heliograph.model.media import Clip, Film, Image, Sound, resampled, sampled
 from heliograph.model.parts import Modality
 from heliograph.model.quiet import quiet
@@ -225,7 +225,7 @@ def loading(directory: Path) -> Iterator[None]:
         with quiet(), readable(directory, "config.json", *_PROCESSORS):
             yield
     except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = in_one_line(error)
         raise WeightsError(f"No encoder can be read from {directory}: {reason}") from error
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from heliograph.model.checkpoint import LOCAL
 from heliograph.model.encoders.transformers import TransformersEncoder
-from heliograph.model.errors import InputError, WeightsError
+from heliograph.model.errors import InputError, WeightsError, in_one_line
 from heliograph.model.media import Clip, Film, Image, Sound, sampled
 from heliograph.model.quiet import quiet
 
@@ -93,7 +93,7 @@ class ClassNetwork:
                     directory, use_safetensors=True, output_loading_info=True, **LOCAL
                 )
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = in_one_line(error, 200)
             raise WeightsError(f"No classifier can be read from {directory}: {reason}") from error
         if report["missing_keys"]:
             raise WeightsError(

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from heliograph.model.errors import MissingExtra
+from heliograph.model.errors import MissingExtra, in_one_line
 from heliograph.model.evaluation.standard.intervals import SAMPLES, interval
 from heliograph.model.evaluation.standard.items import Case, Figure, Found
 
@@ -50,7 +50,7 @@ def captions(cases: Sequence[Case], metrics: Sequence[str]) -> Found:
         try:
             said, people = penn(said), penn(people)
         except (OSError, ValueError) as error:  # such as the stub that macOS has for a `java`
-            lack = f"the `java` on the path fails ({_line(error)})"
+            lack = f"the `java` on the path fails ({in_one_line(error, 200)})"
     if lack:
         said, people = plain(said), plain(people)
     note = PLAIN if lack else ""
@@ -229,7 +229,7 @@ def _meteor(said: Captions, people: Captions, found: Found) -> None:
         whole, scores = meteor(said, people)
     except (OSError, ValueError) as error:
         found.missing["METEOR"] = (
-            f"METEOR's Java program failed ({_line(error)}); it takes 2 GB of memory."
+            f"METEOR's Java program failed ({in_one_line(error, 200)}); it takes 2 GB of memory."
         )
         return
     found.figures.append(Figure("METEOR", whole, len(said)))
@@ -250,7 +250,7 @@ def _spider(said: Captions, people: Captions, found: Found) -> None:
         half = spice(said, people)
     except (OSError, ValueError, KeyError, TypeError) as error:
         found.missing["SPIDEr"] = (
-            f"SPICE's Java program failed ({_line(error)}); it wants Java 8 and 8 GB."
+            f"SPICE's Java program failed ({in_one_line(error, 200)}); it wants Java 8 and 8 GB."
         )
         return
     other = cider(said, people)
@@ -269,10 +269,6 @@ def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:
     told = done.stderr.decode(errors="replace").splitlines()
     said = (line for line in told if line.strip() and not line.startswith(("NOTE:", "Picked up")))
     return next(said, f"it ended with code {done.returncode}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _mean(name: str, scores: Mapping[str, float], note: str) -> Figure:
